@@ -1,0 +1,39 @@
+# Everything a fresh machine needs is Python 3.11 or later, make and git.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test check torture bench clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Weft needs Python 3.11 or later; this is %s. Try: make PYTHON=python3.12" % sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# Runs the census of Python's standard library and shows its report.
+demo: $(READY)
+	$(BIN)/weft run examples/census.flow.md
+	@echo
+	@head -n 40 examples/out/census.md
+
+# The fast suite: under 10 minutes on 2 cores.
+test: $(READY)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not torture'
+
+# Lint and types.
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# The long proofs: kills, power cuts, full disks, fuzzing at full count. See docs/proofs.md.
+torture: $(READY)
+	WEFT_FUZZ_SCALE=34 $(BIN)/python -m pytest -q -p no:cacheprovider tests -m 'torture or fuzz' --durations=20
+
+# Figures, as ratios to a baseline in the same process.
+bench: $(READY)
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
