@@ -1,0 +1,112 @@
+"""Where an attempt runs: three places, and what each of them guarantees.
+
+inline   `async` functions, on the engine's own loop. A cancellation is raised inside the function, which may clean up.
+         Values by reference. A crash of it is the engine's.
+thread   blocking functions, in a bounded pool. A cancellation fails the attempt at once; the thread cannot be stopped,
+         its late result is dropped and counted. Values by reference. A crash of it is the engine's.
+process  code and functions in warm workers, and commands. A cancellation kills the worker or the command, its group and
+         its strays, and returns when they are gone. Values as JSON. A crash of it is one failed attempt.
+
+Inline and thread are `Functions`, process is `Programs`; commands have `run_command` (command.py). All processes are
+children of the keeper (keeper.py): they are gone at the latest 5 s after the engine, by whatever cause it ends.
+
+Nothing in here decides: no retry, no timeout, no limit. A deadline is the cancellation of the awaiting task; every
+place turns that into an end of the work, as far as the table says, before it raises CancelledError.
+
+What fails in a place is raised as it is by inline and thread (the exception of the function) and as AttemptError by
+process. `interrupted` and `is_retryable` are what all of them agree on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from weft.errors import AttemptError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+RESPONSE_LIMIT = 64 * 1024 * 1024
+"""Bytes of a value that come back from a worker."""
+
+PERMANENT = frozenset(
+    {
+        "ArithmeticError",
+        "AssertionError",
+        "AttributeError",
+        "ImportError",
+        "LookupError",
+        "NameError",
+        "NotImplementedError",
+        "RecursionError",
+        "SyntaxError",
+        "TypeError",
+        "ValueError",
+    }
+)
+"""Exceptions, with their subclasses, that say the code or its data is wrong: another try gives the same."""
+
+
+class Code(msgspec.Struct, frozen=True):
+    """Python text of a document: run anew for each call, then `function` is called.
+
+    `file` and `line` (from 1) say where its first line stands, for tracebacks.
+    """
+
+    source: str
+    file: str
+    line: int = 1
+    function: str = "main"
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """A function that can be imported: `function` is its qualified name in `module`.
+
+    For a function of the script that runs (`__main__`), `file` is the script's path; it is run once in each worker
+    under the name `__mp_main__`, as multiprocessing does.
+    """
+
+    module: str
+    function: str
+    file: str | None = None
+
+
+class Functions(Protocol):
+    """A place that shares our memory."""
+
+    async def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """The function's result. Raises what it raises; AttemptError for SystemExit and KeyboardInterrupt."""
+        ...
+
+
+class Programs(Protocol):
+    """A place that can be killed."""
+
+    def call(
+        self,
+        work: Code | Reference,
+        arguments: Mapping[str, Any],
+        *,
+        context: Mapping[str, Any] | None = None,
+        on_output: Callable[[str, bytes], None] | None = None,
+    ) -> Awaitable[bytes]:
+        """The JSON of the function's result; it is passed those of the arguments that it takes.
+
+        `context` becomes the attributes of its parameter `ctx`, if it has one. `on_output` gets what it writes:
+        ("stdout" | "stderr" | "log" | "report", bytes); a report is JSON. Raises AttemptError.
+        """
+        ...
+
+
+def interrupted(error: BaseException) -> AttemptError:
+    """What the code of one step may not do to the engine: leave by SystemExit, KeyboardInterrupt or the like."""
+    name = type(error).__name__
+    said = f"{name}: {error}" if str(error) else name
+    return AttemptError(f"the function tried to end the program ({said})", type=name)
+
+
+def is_retryable(names: Iterable[str]) -> bool:
+    """Whether another try may help, by the names of an exception's classes (the whole `__mro__`)."""
+    return PERMANENT.isdisjoint(names)
