@@ -1,0 +1,145 @@
+"""The graph: what every front produces and the core runs.
+
+A `Graph` is an ordered list of nodes with `needs` edges. A *leaf* does work; a *block* holds other graphs (its
+bodies). The core reads structure and policies; what a node does (`Node.work`) is opaque to it and belongs to the
+engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+
+from weft.errors import DuplicateTaskError, UnknownTaskError, nearest
+from weft.kinds import Effect
+from weft.policy import NO_RETRY, FailurePolicy, Retry
+
+Kind = Literal["leaf", "group", "choice", "parallel", "foreach", "loop", "break"]
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True, eq=False, omit_defaults=True):
+    """A vertex. Everything but `id` has a default, so that tests read like the problem.
+
+    kind      leaf: attempts. group: one body, once. choice: one of several bodies. parallel: all bodies at once.
+              foreach: a body per item. loop: a body again and again. break: ends an iteration or a block.
+    needs     ids of nodes of the same graph that must have ended before this one starts.
+    wait      parallel: how many branches must succeed (None: all).
+    work      what the engine does for it; the core never looks inside.
+    digest    names what decides the node's value, with what it needs; empty where nothing is compared.
+    weight_key  names the node's definition in the history of durations; empty: weight 1.
+    """
+
+    id: str
+    kind: Kind = "leaf"
+    needs: tuple[str, ...] = ()
+    bodies: tuple[Graph, ...] = ()
+    conditional: bool = False
+    """It has a `when`: asked before it starts."""
+    on_failure: FailurePolicy | None = None
+    retry: Retry = NO_RETRY
+    timeout: float | None = None
+    effect: Effect = "idempotent"
+    holds_slot: bool = True
+    limits: tuple[str, ...] = ()
+    concurrency: int | None = None
+    """Live iterations or branches at most; None: 1 for a foreach, all for a parallel."""
+    wait: int | None = None
+    merges: bool = False
+    """A parallel whose output is an expression over its branches."""
+    everything: bool = False
+    """A break that ends the whole block (`all`)."""
+    fallback: Graph | None = None
+    prefixes: bool = False
+    """A group whose path stands in front of the paths inside it: another document's graph (`call`, `include`)."""
+    named_fallback: bool = False
+    """The fallback is one node with a name of its own: skipped as "not needed" when its node succeeds."""
+    compensation: Graph | None = None
+    compensation_retry: Retry = Retry(max_attempts=3)
+    label: str = ""
+    """The user's word for what it is: `source:file`, `foreach`."""
+    digest: str = ""
+    weight_key: str = ""
+    order: int = 0
+    """Place in the document, counted over all nesting; breaks ties."""
+    work: object = None
+
+    @property
+    def is_block(self) -> bool:
+        """Whether it holds other nodes."""
+        return bool(self.bodies)
+
+
+class Graph:
+    """Ordered nodes and the edges between them, by index. Immutable once made.
+
+    Raises DuplicateTaskError and UnknownTaskError; cycles are found by `analysis.layers`.
+    """
+
+    __slots__ = ("_silent", "chain", "dependents", "indegree", "index", "last", "needs", "nodes", "roots")
+
+    def __init__(self, nodes: Iterable[Node] = (), *, chain: bool = False) -> None:
+        self.nodes: Sequence[Node] = tuple(nodes)
+        self.chain = chain
+        self.index = _index(self.nodes)
+        if chain:
+            count = len(self.nodes)
+            self.needs: list[Sequence[int]] = [() if i == 0 else (i - 1,) for i in range(count)]
+        else:
+            self.needs = [self._resolve(node) if node.needs else () for node in self.nodes]
+        self.dependents: list[list[int]] = [[] for _ in self.nodes]
+        self.indegree: list[int] = [len(needs) for needs in self.needs]
+        for i, needs in enumerate(self.needs):
+            for j in needs:
+                self.dependents[j].append(i)
+        self.roots: tuple[int, ...] = tuple([i for i, count in enumerate(self.indegree) if not count])
+        """The nodes that need nothing."""
+        self.last: int = next((i for i in range(len(self.nodes) - 1, -1, -1) if self.nodes[i].kind != "break"), -1)
+        """The node whose output is the value of this body; a break has none. -1: there is no such node."""
+        self._silent: bool | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Nothing in here can ever happen: it runs without leaving a fact."""
+        if self._silent is None:
+            self._silent = all(
+                node.kind in ("group", "parallel")
+                and not (node.conditional or node.merges or node.timeout)
+                and all(body.silent for body in node.bodies)
+                for node in self.nodes
+            )
+        return self._silent
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def _resolve(self, node: Node) -> tuple[int, ...]:
+        index = self.index
+        try:
+            return tuple(dict.fromkeys([index[need] for need in node.needs]))
+        except KeyError as error:
+            missing = str(error.args[0])
+            raise UnknownTaskError(missing, nearest(missing, list(index), count=3)) from None
+
+
+def _index(nodes: Sequence[Node]) -> dict[str, int]:
+    index = {node.id: i for i, node in enumerate(nodes)}
+    if len(index) != len(nodes):
+        seen: set[str] = set()
+        for node in nodes:
+            if node.id in seen:
+                raise DuplicateTaskError(node.id)
+            seen.add(node.id)
+    return index
+
+
+def walk(graph: Graph) -> Iterable[Node]:
+    """Every node of the graph and of all bodies inside, outer first, in document order."""
+    stack = list(reversed(graph.nodes))
+    while stack:
+        node = stack.pop()
+        yield node
+        inner = [*node.bodies, *(g for g in (node.fallback, node.compensation) if g is not None)]
+        for body in reversed(inner):
+            stack.extend(reversed(body.nodes))

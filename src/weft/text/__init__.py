@@ -1,0 +1,1 @@
+"""Reading text: positions, tags, YAML, expressions, templates. Knows nothing of graphs."""
