@@ -251,7 +251,7 @@ class WorkflowFailed(ExceptionGroup[Exception]):
     def __init__(self, errors: Sequence[NodeFailed], result: Any = None) -> None:
         pass
 
-    def derive(self, excs: Sequence[Exception]) -> ExceptionGroup[Exception]:
+    def derive(self, excs: Sequence[Any]) -> WorkflowFailed:  # type: ignore[override]  # narrower on purpose
         return WorkflowFailed([e for e in excs if isinstance(e, NodeFailed)], self.result)
 
 

@@ -246,7 +246,7 @@ CYCLE.append(CYCLE)
         DEEP,
         CYCLE,
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_not_json_is_refused_at_the_same_place_as_by_the_engine(worker, bad):
     with pytest.raises(worker.Refused) as caught:

@@ -103,12 +103,7 @@ class Graph:
     def silent(self) -> bool:
         """Nothing in here can ever happen: it runs without leaving a fact."""
         if self._silent is None:
-            self._silent = all(
-                node.kind in ("group", "parallel")
-                and not (node.conditional or node.merges or node.timeout)
-                and all(body.silent for body in node.bodies)
-                for node in self.nodes
-            )
+            self._silent = all(_silent(node) for node in self.nodes)
         return self._silent
 
     def __len__(self) -> int:
@@ -121,6 +116,13 @@ class Graph:
         except KeyError as error:
             missing = str(error.args[0])
             raise UnknownTaskError(missing, nearest(missing, list(index), count=3)) from None
+
+
+def _silent(node: Node) -> bool:
+    if node.kind not in ("group", "parallel") or node.conditional or node.merges:
+        return False
+    quiet = sum(body.silent for body in node.bodies)
+    return quiet >= (len(node.bodies) if node.wait is None else min(node.wait, len(node.bodies)))
 
 
 def _index(nodes: Sequence[Node]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """What a node does, as data: written by the fronts, read by the engine, opaque to the core.
 
-Everything that needs values is an `Evaluable`: an expression, a template or a constant that is asked with a scope. The fronts
-compile them; this module only says their shape, so that fronts and engine need not know each other.
+Everything that needs values is an `Evaluable`: an expression, a template or a constant that is asked with a scope. The
+fronts compile them; this module only says their shape, so that fronts and engine need not know each other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     when      false skips the node.
     input     id of the node whose output is `input` here; None: the document's own input.
-    context   for each `$context` name read here, the ids of the `set` nodes that may have written it, the nearest first.
+    context   for each `$context` name read here, the ids of the `set` nodes that may have written it, nearest first.
     place     where the node stands in its document (`file:line`), for messages.
     """
 

@@ -89,7 +89,7 @@ class SqliteJournal:
 
     def __init__(self, held: Held, durability: Durability, checkpoint_pages: int) -> None:
         self.run_id = held.run_id
-        self.folder = held.folder
+        self.folder: Path | None = held.folder
         self.epoch = held.epoch
         self._epoch = epoch_bytes(held.epoch)
         self._number, self._checksum = held.last
@@ -194,7 +194,8 @@ class SqliteReader:
 
     def __init__(self, run_id: str, folder: Path, busy: float = database.BUSY_SECONDS) -> None:
         self.run_id = run_id
-        self.folder = folder
+        self.folder: Path | None = folder
+        self._place = folder
         self.position = 0
         self._blobs = Blobs(folder / BLOBS, f"run {run_id}")
         if not (folder / JOURNAL).exists():
@@ -244,7 +245,7 @@ class SqliteReader:
     def _start(self, after: int | None) -> Chain:
         """The chain at batch `after`, once the end of the journal is known to be there."""
         try:
-            check_witness(self._connection, self.run_id, witness(self.folder / TAIL, boot_id()))
+            check_witness(self._connection, self.run_id, witness(self._place / TAIL, boot_id()))
             if after is None or after == self.position:
                 return Chain(self.run_id, self.position, self._checksum)
             if after == 0:

@@ -56,14 +56,24 @@ def is_number(value: object) -> TypeGuard[int | float]:
 
 def is_list(value: object) -> TypeGuard[Sequence[Any]]:
     """A list, or a sequence that is neither text nor bytes."""
-    if type(value) is list:
+    kind = type(value)
+    if kind is list:
         return True
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
+    return kind not in _NO_LISTS and isinstance(value, Sequence) and not isinstance(value, _BYTES)
 
 
 def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
     """An object: a dict or another mapping."""
-    return type(value) is dict or isinstance(value, Mapping)
+    kind = type(value)
+    if kind is dict:
+        return True
+    return kind not in _NO_OBJECTS and isinstance(value, Mapping)
+
+
+_SCALARS = frozenset((type(None), bool, int, float, str))
+_NO_LISTS = _SCALARS | {dict}
+_NO_OBJECTS = _SCALARS | {list}
+_BYTES = (str, bytes, bytearray, memoryview)
 
 
 def equal(left: object, right: object, fuel: Steps) -> bool:
@@ -121,9 +131,6 @@ def measure(value: object, fuel: Steps) -> None:
             return
         level = below
     raise Fault("WEFT426", f"the value is nested more than {MAX_DEPTH} levels deep")
-
-
-_SCALARS = frozenset((type(None), bool, int, float, str))
 
 
 def identity(value: object) -> object:

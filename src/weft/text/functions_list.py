@@ -53,8 +53,11 @@ def _cut(frame: Frame, values: object, low: int | None, high: int | None) -> obj
 
 
 def flatten(frame: Frame, values: object, depth: object = 1) -> list[object]:
-    found = list(items(values))
+    xs = items(values)
+    _made(frame, len(xs))
+    found = list(xs)
     for _ in range(min(whole(depth), 100)):
+        frame.take(len(found))
         if not any(is_list(each) for each in found):
             break
         _made(frame, sum(len(x) if is_list(x) else 1 for x in found))

@@ -1,0 +1,57 @@
+"""`weft decide` and `weft cancel`: what a person wants of a run."""
+
+from __future__ import annotations
+
+import click
+
+from weft.cli.options import journal_option, run_argument
+from weft.cli.terminal import one_line, streams
+
+
+@click.command()
+@run_argument
+@click.argument("path", metavar="PATH")
+@click.argument("answer", metavar="done|retry|fail")
+@click.option("--value", metavar="JSON", help="With done: the node's output.")
+@journal_option
+def decide(run: str, path: str, answer: str, value: str | None, journal: str | None) -> int:
+    """Say what became of a waiting node of RUN.
+
+    \b
+    done   the effect happened; --value is the node's output
+    retry  it did not happen: try again
+    fail   the node failed
+    """
+    from weft import app
+    from weft.inspection import locate
+
+    said = app.decide(run, path, answer, value, journal=journal)
+    full = locate(run, journal)[2]
+    out = streams().out
+    if said == "requested":
+        out.line(f"told the process that works on run {full}")
+    else:
+        out.line(f"{one_line(path)} is decided: {answer}; go on with: weft resume {full}{_journal(journal)}")
+    return 0
+
+
+@click.command()
+@run_argument
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the journal.")
+@journal_option
+def cancel(run: str, reason: str, journal: str | None) -> int:
+    """End RUN for good: what runs is stopped, what was done is rolled back."""
+    from weft import app
+    from weft.inspection import locate
+
+    full = locate(run, journal)[2]
+    said = app.cancel(full, reason=reason, journal=journal, request=app.Request(journal=journal, signals=True))
+    out = streams().out
+    out.line(f"told the process that works on run {full}" if said == "requested" else f"run {full} is cancelled")
+    return 0
+
+
+def _journal(journal: str | None) -> str:
+    from weft.cli.ending import shell_word
+
+    return "" if journal is None else f" --journal {shell_word(journal)}"

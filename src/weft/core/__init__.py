@@ -1,0 +1,1 @@
+"""All decisions, and nothing else: no clock, no loop, no I/O, no values."""

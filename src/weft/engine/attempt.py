@@ -1,0 +1,201 @@
+"""One attempt: from a start to exactly one outcome.
+
+    settings and input are evaluated -> the runtime works, under its deadline -> the output is encoded -> an event
+
+Whatever is raised on the way becomes an `AttemptFailed`; nothing is swallowed and nothing is retried here. A deadline and a
+cancellation both cancel the task; which of them it was is written down before, so that the outcome can say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from weft import values
+from weft.core.state import Instance
+from weft.engine.failure import CANCELLED, describe, timed_out
+from weft.engine.records import Encoded, Record
+from weft.engine.scope import View
+from weft.errors import ErrorData, ExpressionError
+from weft.events import AttemptFailed, AttemptSucceeded
+from weft.graph.model import Node
+from weft.graph.work import LeafWork
+from weft.runtimes.base import AttemptContext, Bound, Output
+from weft.runtimes.failures import CommandFailed
+
+if TYPE_CHECKING:
+    from weft.engine.executor import Executor
+
+
+class Attempt:
+    """A running attempt of one leaf."""
+
+    __slots__ = ("began", "engine", "instance", "number", "stopped", "task", "timer")
+
+    def __init__(self, engine: Executor, instance: Instance, number: int) -> None:
+        self.engine = engine
+        self.instance = instance
+        self.number = number
+        self.began = engine.clock.monotonic()
+        self.stopped: ErrorData | None = None
+        """Why the task was cancelled: by a request or by its deadline; None: by nobody."""
+        self.timer: asyncio.TimerHandle | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        engine = self.engine
+        timeout = self.instance.node.timeout
+        if timeout is not None:
+            self.timer = engine.loop.call_later(timeout, self._out_of_time, timeout)
+        self.task = engine.loop.create_task(self._run())
+
+    def cancel(self, reason: str) -> None:
+        """Stop the work; its end arrives as an event."""
+        if self.stopped is None:
+            self.stopped = ErrorData(CANCELLED, reason)
+        if self.task is not None:
+            self.task.cancel()
+
+    def _out_of_time(self, seconds: float) -> None:
+        if self.stopped is None:
+            self.stopped = timed_out(seconds)
+            if self.task is not None:
+                self.task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            event: AttemptSucceeded | AttemptFailed = self._succeeded(await self._work())
+        except asyncio.CancelledError:
+            if self.engine.leaving and (self.stopped is None or self.stopped.type == CANCELLED):
+                self.engine.attempt_left(self)
+                return
+            event = self._failed(self.stopped or ErrorData(CANCELLED, "the task was cancelled from outside"))
+        except Exception as error:  # every failure of a step is an outcome of that step
+            event = self._failed(self._describe(error), error)
+        finally:
+            if self.timer is not None:
+                self.timer.cancel()
+        self.engine.attempt_ended(self, event)
+
+    async def _work(self) -> Any:
+        work = self.instance.node.work
+        engine, instance = self.engine, self.instance
+        if not isinstance(work, LeafWork):
+            return await engine.call(self, work)
+        key = engine.key(instance)
+        return await run_leaf(
+            engine,
+            instance.node,
+            work,
+            engine.evaluator.view(instance, "settings", key=key),
+            path=instance.path,
+            attempt=self.number,
+            key=key,
+            began=self.began,
+            started_at=engine.first_start(instance),
+        )
+
+    def _succeeded(self, result: Any) -> AttemptSucceeded:
+        engine = self.engine
+        output = result if type(result) is Output else Output(result)
+        duration = engine.clock.monotonic() - self.began
+        outputs = engine.outputs
+        if outputs.by_reference:
+            encoded = Encoded()
+            record = Record("succeeded", value=output.value, attempts=self.number, duration=duration)
+        else:
+            encoded = outputs.encode(output.value)
+            record = Record(
+                "succeeded",
+                encoded=encoded,
+                keeper=outputs,
+                attempts=self.number,
+                duration=duration,
+                stderr=output.stderr,
+                exit_code=output.exit_code,
+            )
+        engine.evaluator.keep(self.instance, record)
+        return AttemptSucceeded(
+            path=self.instance.path,
+            attempt=self.number,
+            duration=duration,
+            output=encoded.output,
+            blob=encoded.blob,
+            secrets=encoded.secrets,
+            reference=encoded.reference,
+            exit_code=output.exit_code,
+            stderr=output.stderr and engine.mask(output.stderr),
+            at=engine.clock.now(),
+        )
+
+    def _failed(self, error: ErrorData, raised: Exception | None = None) -> AttemptFailed:
+        engine = self.engine
+        duration = engine.clock.monotonic() - self.began
+        agreed = self._agreed(error)
+        return AttemptFailed(
+            path=self.instance.path,
+            attempt=self.number,
+            duration=duration,
+            error=error,
+            agreed=agreed,
+            draw=engine.random() if self.instance.node.retry.max_attempts > 1 else 0.0,
+            exit_code=raised.code if isinstance(raised, CommandFailed) else None,
+            stderr=engine.mask(raised.stderr) if isinstance(raised, CommandFailed) and raised.stderr else None,
+            at=engine.clock.now(),
+        )
+
+    def _agreed(self, error: ErrorData) -> bool | None:
+        """What the retry's own condition says of this error."""
+        work = self.instance.node.work
+        condition = work.retry_when if isinstance(work, LeafWork) else None
+        if condition is None or error.type == CANCELLED:
+            return None
+        data = {
+            "type": error.type,
+            "message": error.message,
+            "path": self.instance.path,
+            "attempt": self.number,
+            "status": error.status,
+        }
+        try:
+            return bool(condition.evaluate(self.engine.evaluator.view(self.instance, "retry", error=data)))
+        except ExpressionError:
+            return False
+
+    def _describe(self, error: Exception) -> ErrorData:
+        work = self.instance.node.work
+        return self.engine.masked(describe(error, work.place if isinstance(work, LeafWork) else None))
+
+
+async def run_leaf(
+    engine: Executor,
+    node: Node,
+    work: LeafWork,
+    view: View,
+    *,
+    path: str,
+    attempt: int,
+    key: str,
+    began: float,
+    started_at: float | None = None,
+) -> Any:
+    """Evaluate the settings of a document's leaf and let its runtime work."""
+    runtime = engine.runtime(work.kind)
+    settings: dict[str, Any] = {}
+    for name, setting in work.settings.items():
+        settings[name] = Bound(setting, view) if name in work.bound else setting.evaluate(view)
+    context = AttemptContext(
+        engine.world,
+        path,
+        attempt=attempt,
+        key=key,
+        deadline=None if node.timeout is None else began + node.timeout,
+        started_at=started_at,
+        log=engine.log_for(path, attempt),
+        scope=view,
+        arguments={name: values.plain(source.evaluate(view)) for name, source in work.arguments.items()},
+        lazy=work.lazy,
+        place=work.code_place,
+    )
+    return await runtime.run(context, settings, view.given())

@@ -1,0 +1,451 @@
+"""The engine's side of blocks: scopes for frames, answers to what the scheduler asks, outputs of what has ended.
+
+Evaluating reaches nothing outside the process, so it happens at once, between two commits; the answer is an event like any
+other. All of it can be done again by a replay, except what was drawn (`now`, `random`): that is on record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import structs
+
+from weft import values
+from weft.clock import Clock
+from weft.commands import AskBreak, CloseFrame
+from weft.core.blocks import Block, Fallen, Foreach, Loop, Parallel
+from weft.core.state import Frame, Instance
+from weft.engine.failure import describe
+from weft.engine.records import MISSING, Encoded, Outputs, Record
+from weft.engine.scope import Scope, View
+from weft.engine.spool import Spool
+from weft.errors import AttemptError, ChangedError, ErrorData, WeftError
+from weft.events import (
+    BlockSucceeded,
+    ChoiceMade,
+    DecisionMade,
+    EvaluationFailed,
+    Event,
+    ForeachExpanded,
+    IterationBroken,
+    LoopChecked,
+    PathEvent,
+    RunFinished,
+    SecretMark,
+    ValueDrawn,
+)
+from weft.graph.model import Graph
+from weft.graph.work import ChoiceWork, Evaluable, ForeachWork, LoopWork, ParallelWork, Work
+from weft.runtimes.base import FileList, FileRows, Rows, World
+
+Draw = Callable[[str, Callable[[], object]], object]
+
+
+class ItemScope(Scope):
+    """The scope of an iteration. Its item is fetched when somebody asks: a replay of a million iterations asks for few."""
+
+    __slots__ = ("_fetch", "_index", "_index_name", "_item_name")
+
+    def __init__(self, parent: Scope, work: ForeachWork, index: int, fetch: Callable[[int], Any]) -> None:
+        super().__init__(parent)
+        self._fetch = fetch
+        self._index = index
+        self._item_name = work.item
+        self._index_name = work.index
+
+    def name(self, name: str) -> Any:
+        if name == self._item_name:
+            return self._fetch(self._index)
+        if name == self._index_name:
+            return self._index
+        assert self.parent is not None
+        return self.parent.name(name)
+
+    def special(self, name: str) -> Any:
+        if name == "item":
+            return self._fetch(self._index)
+        if name == "index":
+            return self._index
+        assert self.parent is not None
+        return self.parent.special(name)
+
+
+class Collection:
+    """The items of a running foreach, and the results of its iterations."""
+
+    __slots__ = ("digest", "items", "kept", "marks", "objects", "spool")
+
+    def __init__(self, items: list[Any] | Rows | None, digest: str, spool: Spool | None) -> None:
+        self.items = items
+        self.digest = digest
+        self.spool = spool
+        self.objects: dict[int, Any] = {}
+        """The results, in a run that keeps objects by reference."""
+        self.marks: dict[int, tuple[SecretMark, ...]] = {}
+
+
+class Evaluator:
+    """Scopes, answers and outputs of one run."""
+
+    def __init__(self, root: Scope, outputs: Outputs, world: World, clock: Clock, *, spool: Callable[[], Spool]) -> None:
+        self.root = root
+        self.errors: dict[str, tuple[ErrorData, int]] = {}
+        """The last error of each failed path and its attempt number."""
+        self._outputs = outputs
+        self.world = world
+        self._clock = clock
+        self._new_spool = spool
+        self._collections: dict[str, Collection] = {}
+        self._branches: dict[str, dict[int, Any]] = {}
+        self._drawn: dict[tuple[str, str, int], Any] = {}
+        self.drawn: list[Event] = []
+        """Draws that are not in a batch yet; the executor takes them."""
+
+    # -- scopes -----------------------------------------------------------------------------------------------------
+
+    def scope(self, frame: Frame) -> Scope:
+        """The scope of a frame, made when first asked for."""
+        scope = frame.scope
+        if scope is None:
+            scope = frame.scope = self._make_scope(frame)
+        assert isinstance(scope, Scope)
+        return scope
+
+    def _make_scope(self, frame: Frame) -> Scope:
+        block = frame.block
+        if block is None:
+            return self.root
+        parent = self.scope(block.frame)
+        if isinstance(block, Foreach):
+            work = block.node.work
+            assert isinstance(work, ForeachWork)
+            return ItemScope(parent, work, frame.index, lambda index: self._item(block, index))
+        if isinstance(block, Parallel):
+            return Scope(parent, specials={"branch": frame.index})
+        if isinstance(block, Loop):
+            return Scope(parent, specials={"iteration": frame.index})
+        if isinstance(block, Fallen):
+            return Scope(parent, specials={"error": self._error_value(block.path)})
+        return Scope(parent)
+
+    def view(self, instance: Instance, purpose: str, *, streams: bool = False, **more: Any) -> View:
+        """What one evaluation of a node sees. `streams`: rows that stay in their file are handed on as they are."""
+        work = instance.node.work
+        assert work is None or isinstance(work, Work)
+        load = None if streams else self._read_all
+        return View(self.scope(instance.frame), work, self._draw(instance.path, purpose), more=more, load=load)
+
+    def _read_all(self, reference: FileRows | FileList) -> list[Any]:
+        rows = reference.rows(self.world)
+        try:
+            return list(rows)
+        finally:
+            rows.close()
+
+    def _error_value(self, path: str) -> dict[str, Any] | None:
+        found = self.errors.get(path)
+        if found is None:
+            return None
+        error, attempt = found
+        return {
+            "type": error.type,
+            "message": error.message,
+            "path": path,
+            "attempt": attempt,
+            "status": error.status,
+        }
+
+    # -- draws ------------------------------------------------------------------------------------------------------
+
+    def _draw(self, path: str, purpose: str) -> Draw:
+        count = 0
+
+        def draw(function: str, make: Callable[[], object]) -> object:
+            nonlocal count
+            key = (path, purpose, count)
+            if key not in self._drawn:
+                value = self._drawn[key] = make()
+                raw = self._outputs.encode(value).output
+                self.drawn.append(
+                    ValueDrawn(path=path, purpose=purpose, function=function, number=count, value=raw, at=self._clock.now())
+                )
+            count += 1
+            return self._drawn[key]
+
+        return draw
+
+    def remember_draw(self, event: ValueDrawn) -> None:
+        """A replay met a draw."""
+        self._drawn[event.path, event.purpose, event.number] = values.decode(event.value)
+
+    # -- answers ----------------------------------------------------------------------------------------------------
+
+    def when(self, instance: Instance) -> PathEvent:
+        """Answer AskWhen."""
+        work = instance.node.work
+        assert isinstance(work, Work) and work.when is not None
+        return self._try(instance, lambda: self._when(instance, work.when))
+
+    def _when(self, instance: Instance, condition: Evaluable | None) -> PathEvent:
+        assert condition is not None
+        yes = condition.evaluate(self.view(instance, "when"))
+        return ChoiceMade(path=instance.path, taken=0 if yes else -1, when=True, at=self._clock.now())
+
+    def choice(self, instance: Instance) -> PathEvent:
+        """Answer AskChoice."""
+        return self._try(instance, lambda: self._choice(instance))
+
+    def _choice(self, instance: Instance) -> PathEvent:
+        work = instance.node.work
+        assert isinstance(work, ChoiceWork)
+        view = self.view(instance, "choice")
+        taken = next((i for i, c in enumerate(work.conditions) if c is None or c.evaluate(view)), -1)
+        return ChoiceMade(path=instance.path, taken=taken, at=self._clock.now())
+
+    def items(self, instance: Instance) -> PathEvent:
+        """Answer AskItems."""
+        return self._try(instance, lambda: self._items(instance))
+
+    def _items(self, instance: Instance) -> PathEvent:
+        collection = self._collect(instance)
+        assert collection.items is not None
+        return ForeachExpanded(
+            path=instance.path, count=len(collection.items), digest=collection.digest, at=self._clock.now()
+        )
+
+    def _collect(self, instance: Instance) -> Collection:
+        """Evaluate the collection, and compare it with what it was when this is a resume."""
+        work = instance.node.work
+        assert isinstance(work, ForeachWork)
+        value = work.collection.evaluate(self.view(instance, "collection", streams=True))
+        items, digest = self._as_items(value)
+        known = self._collections.get(instance.path)
+        if known is None:
+            known = self._collections[instance.path] = Collection(None, digest, None)
+        elif known.digest != digest:
+            raise ChangedError(
+                f"the items of {instance.path} are not those it began with",
+                hint="restore them, or start a new run",
+            )
+        known.items = items
+        return known
+
+    def _as_items(self, value: Any) -> tuple[list[Any] | Rows, str]:
+        if isinstance(value, FileRows | FileList):
+            return value.rows(self.world), values.digest(type(value).__name__, value)
+        if value is None:
+            value = []
+        elif isinstance(value, dict):
+            raise AttemptError("a foreach takes a list, this is an object (write entries(x) for its pairs)", type="TypeError")
+        elif not isinstance(value, list):
+            value = [value]
+        if self._outputs.by_reference:
+            return value, ""
+        return value, values.blob_digest(values.encode(value))
+
+    def _item(self, block: Foreach, index: int) -> Any:
+        collection = self._collections.get(block.path)
+        if collection is None or collection.items is None:
+            collection = self._collect(block)
+        assert collection.items is not None
+        return collection.items[index]
+
+    def remember_items(self, event: ForeachExpanded) -> None:
+        """A replay met an expansion: the items are read again when one is needed."""
+        self._collections[event.path] = Collection(None, event.digest, None)
+
+    def loop(self, instance: Instance, number: int) -> PathEvent:
+        """Answer AskLoop."""
+        return self._try(instance, lambda: self._loop(instance, number))
+
+    def _loop(self, instance: Instance, number: int) -> PathEvent:
+        work = instance.node.work
+        assert isinstance(work, LoopWork)
+        view = self.view(instance, f"round {number}", iteration=max(0, number - 1))
+        most = work.max.evaluate(view)
+        if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+            raise AttemptError(f"max must be a whole number of 1 or more, it is {most!r}", type="ValueError")
+        go_on = number == 0 or work.after is None or not work.after.evaluate(view)
+        if go_on and work.before is not None:
+            go_on = bool(work.before.evaluate(self.view(instance, f"round {number} condition", iteration=number)))
+            if go_on and number >= most:
+                raise AttemptError(f"the condition still holds after {most} rounds", type="LoopLimit")
+        go_on = go_on and number < most
+        return LoopChecked(path=instance.path, round=number, go_on=go_on, at=self._clock.now())
+
+    def merge(self, instance: Instance) -> PathEvent:
+        """Answer AskMerge."""
+        return self._try(instance, lambda: self._merge(instance))
+
+    def _merge(self, instance: Instance) -> PathEvent:
+        work = instance.node.work
+        assert isinstance(work, ParallelWork) and not isinstance(work.merge, str)
+        view = self.view(instance, "merge", branches=self._branch_list(instance))
+        self._branches.setdefault(instance.path, {})[-1] = work.merge.evaluate(view)
+        return ChoiceMade(path=instance.path, taken=0, at=self._clock.now())
+
+    def broken(self, ask: AskBreak) -> PathEvent:
+        """Answer AskBreak."""
+        path = ask.instance.path
+        return IterationBroken(path=path, everything=ask.ends_block, highest=ask.highest, at=self._clock.now())
+
+    def _try(self, instance: Instance, evaluate: Callable[[], PathEvent]) -> PathEvent:
+        try:
+            return evaluate()
+        except (WeftError, OSError) as error:
+            work = instance.node.work
+            data = describe(error, work.place if isinstance(work, Work) else None)
+            self.errors[instance.path] = (data, 1)
+            return EvaluationFailed(path=instance.path, error=data, at=self._clock.now())
+
+    # -- what has ended ---------------------------------------------------------------------------------------------
+
+    def keep(self, instance: Instance, record: Record) -> None:
+        """A leaf has ended: its record is visible in its frame."""
+        self.scope(instance.frame).results[instance.node.id] = record
+
+    def failed(self, instance: Instance, error: ErrorData, attempt: int) -> None:
+        """A leaf has failed, perhaps for good. Under its own `continue` the record is visible, its output null."""
+        self.errors[instance.path] = (error, attempt)
+        if instance.node.on_failure == "continue":
+            self.keep(instance, Record("failed", value=None, error=error.message, attempts=attempt))
+
+    def decided(self, instance: Instance, event: DecisionMade) -> None:
+        """A person said how a leaf ended."""
+        if event.answer == "done":
+            encoded = Encoded(output=event.value)
+            self.keep(instance, Record("succeeded", encoded=encoded, keeper=self._outputs, attempts=instance.attempt))
+        elif event.answer == "fail":
+            self.failed(instance, ErrorData("Decided", "decided: the attempt failed"), instance.attempt)
+
+    def close_frame(self, command: CloseFrame) -> None:
+        """A body has ended: hand its value to its block, and its results to the frame around it."""
+        frame = command.frame
+        block = frame.block
+        assert block is not None
+        value = self._value_of(frame, command.last) if command.kept else MISSING
+        if isinstance(block, Foreach):
+            self._keep_result(block, frame.index, value)
+        else:
+            if isinstance(frame.scope, Scope):
+                self.scope(block.frame).results.update(frame.scope.results)
+            key = 0 if isinstance(block, Loop) else frame.index
+            if not isinstance(block, Loop) or (command.kept and command.last >= 0):
+                self._branches.setdefault(block.path, {})[key] = value
+        frame.scope = None
+
+    def _value_of(self, frame: Frame, last: int) -> Record:
+        """The output of one node of the frame; null when there is none."""
+        if not isinstance(frame.scope, Scope) or last < 0:
+            return MISSING
+        return frame.scope.results.get(frame.graph.nodes[last].id, MISSING)
+
+    def _keep_result(self, block: Foreach, index: int, last: Record) -> None:
+        collection = self._collections.get(block.path)
+        if collection is None:
+            collection = self._collections[block.path] = Collection(None, "", None)
+        if self._outputs.by_reference:
+            collection.objects[index] = last.output
+            return
+        if collection.spool is None:
+            collection.spool = self._new_spool()
+        encoded = last.encoded()
+        if encoded is None or encoded.blob is not None or encoded.secrets or bytes(encoded.reference) != b"null":
+            encoded = self._outputs.inline(last.output)
+        if encoded.secrets:
+            collection.marks[index] = encoded.secrets
+        collection.spool.put(index, bytes(encoded.output))
+
+    def complete(self, block: Block) -> BlockSucceeded:
+        """A block came to its end: put its output together."""
+        if isinstance(block, Foreach):
+            record = self._complete_foreach(block)
+        else:
+            value = self._value(block)
+            record = value if isinstance(value, Record) else self._record(value)
+        self.scope(block.frame).results[block.node.id] = record
+        self._branches.pop(block.path, None)
+        encoded = record.encoded() or Encoded()
+        return BlockSucceeded(
+            path=block.path,
+            output=encoded.output,
+            blob=encoded.blob,
+            secrets=encoded.secrets,
+            at=self._clock.now(),
+        )
+
+    def _value(self, block: Block) -> Any:
+        ended = self._branches.get(block.path, {})
+        if not isinstance(block, Parallel):
+            last = next(iter(ended.values()), None)
+            return last if last is None else self._renamed(last)
+        if -1 in ended:
+            return ended[-1]
+        if block.node.wait == 1:
+            return ended[block.winners[0]].output
+        work = block.node.work
+        assert isinstance(work, ParallelWork)
+        branches = self._branch_list(block)
+        if work.merge == "concat":
+            return [x for b in branches if b is not None for x in (b if isinstance(b, list) else [b])]
+        if work.merge == "object":
+            names = [work.names[i] or str(i) for i in self._order(block)]
+            return dict(zip(names, branches, strict=True))
+        return branches
+
+    def _renamed(self, record: Record) -> Any:
+        """A block's record is its own: of its last node it takes the output and nothing else."""
+        if record.encoded() is None:
+            return record.output
+        return Record("succeeded", encoded=record.encoded(), keeper=self._outputs, attempts=1)
+
+    def _order(self, block: Parallel) -> list[int]:
+        wait = block.node.wait
+        return list(range(len(block.node.bodies))) if wait is None else block.winners[:wait]
+
+    def _branch_list(self, instance: Instance) -> list[Any]:
+        assert isinstance(instance, Parallel)
+        ended = self._branches.get(instance.path, {})
+        return [ended.get(i, MISSING).output for i in self._order(instance)]
+
+    def _complete_foreach(self, block: Foreach) -> Record:
+        collection = self._collections.pop(block.path, None)
+        if collection is None:
+            return self._record([])
+        if collection.items is not None and not isinstance(collection.items, list):
+            collection.items.close()
+        if self._outputs.by_reference:
+            return self._record([collection.objects.get(i) for i in range(block.size)])
+        marks = tuple(
+            SecretMark((i, *m.place), m.start, m.name, m.form, m.key) for i, ms in collection.marks.items() for m in ms
+        )
+        spool = collection.spool
+        data = b"[" + b",".join([b"null"] * block.size) + b"]" if spool is None else spool.array(block.size)
+        if spool is not None:
+            spool.close()
+        return Record("succeeded", encoded=self._outputs.encode_bytes(data, marks), keeper=self._outputs, attempts=1)
+
+    def finished(self, event: RunFinished, graph: Graph, output: Evaluable | None) -> RunFinished:
+        """The end of the run, with the document's output: its `output` expression, else its last node's."""
+        at = self._clock.now()
+        try:
+            record = self._document_output(graph, output) if event.status in ("succeeded", "issues") else MISSING
+        except (WeftError, OSError) as error:
+            return structs.replace(event, status="failed", error=describe(error, "output"), at=at)
+        encoded = record.encoded() or Encoded()
+        return structs.replace(event, output=encoded.output, blob=encoded.blob, secrets=encoded.secrets, at=at)
+
+    def _document_output(self, graph: Graph, output: Evaluable | None) -> Record:
+        if output is not None:
+            return self._record(output.evaluate(View(self.root, None, load=self._read_all)))
+        record = self.root.results.get(graph.nodes[-1].id, MISSING) if graph.nodes else MISSING
+        value = record.encoded()
+        if value is not None and bytes(value.reference) != b"null":
+            return self._record(self._read_all(record.output))
+        return record
+
+    def _record(self, value: Any) -> Record:
+        if self._outputs.by_reference:
+            return Record("succeeded", value=value, attempts=1)
+        return Record("succeeded", encoded=self._outputs.encode(value), keeper=self._outputs, attempts=1)

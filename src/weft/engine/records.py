@@ -1,0 +1,159 @@
+"""What is known of a node that has ended, and how its output is kept.
+
+An output is encoded once, when its attempt ends: the bytes go into the journal (or a blob) and stay here; whoever reads the
+value decodes it once and shares it, as expressions cannot change it. Functions of the user's get a copy of their own.
+Runs without a journal may carry any object, by reference, and encode nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from weft import values
+from weft.events import NULL, AttemptSucceeded, SecretMark
+from weft.redaction import Vault
+from weft.runtimes.base import FileList, FileRows, Reference
+from weft.values import BlobRef
+
+_UNREAD = object()
+_REFERENCES: dict[str, type[Reference]] = {"FileRows": FileRows, "FileList": FileList}
+
+
+class Encoded(msgspec.Struct, frozen=True):
+    """An output as events carry it."""
+
+    output: msgspec.Raw = NULL
+    blob: BlobRef | None = None
+    secrets: tuple[SecretMark, ...] = ()
+    reference: msgspec.Raw = NULL
+
+
+class Record:
+    """How a node ended, as expressions see it: `a.output, a.error, a.status, a.attempts, ...`."""
+
+    __slots__ = ("_encoded", "_keeper", "_value", "attempts", "duration", "error", "exit_code", "status", "stderr")
+
+    def __init__(
+        self,
+        status: str,
+        *,
+        value: Any = _UNREAD,
+        encoded: Encoded | None = None,
+        keeper: Outputs | None = None,
+        error: Any = None,
+        attempts: int = 0,
+        duration: float | None = None,
+        stderr: str | None = None,
+        exit_code: int | None = None,
+    ) -> None:
+        self.status = status
+        self.error = error
+        self.attempts = attempts
+        self.duration = duration
+        self.stderr = stderr
+        self.exit_code = exit_code
+        self._value = value
+        self._encoded = encoded
+        self._keeper = keeper
+
+    @property
+    def output(self) -> Any:
+        """The value; null when there is none. Large ones are read each time and not kept."""
+        if self._value is not _UNREAD:
+            return self._value
+        if self._encoded is None or self._keeper is None:
+            return None
+        value = self._keeper.load(self._encoded)
+        if self._encoded.blob is None:
+            self._value = value
+        return value
+
+    def copy(self) -> Any:
+        """The value, for somebody who may change it."""
+        if self._encoded is None or self._keeper is None:
+            return self.output
+        return self._keeper.load(self._encoded)
+
+    def encoded(self) -> Encoded | None:
+        """The output as it stands in the journal; None for an object that was never encoded."""
+        return self._encoded
+
+    def field(self, name: str) -> Any:
+        """A field of the record, by the word expressions use."""
+        if name == "output":
+            return self.output
+        return getattr(self, name)
+
+
+MISSING = Record("pending", value=None)
+"""Stands for a node that has not run: everything of it is null."""
+
+
+class Outputs:
+    """Encodes outputs for the journal and reads them back, secrets sealed on the way out and filled in on the way in."""
+
+    __slots__ = ("_get", "_put", "_vault", "by_reference")
+
+    def __init__(
+        self,
+        vault: Vault | None,
+        put_blob: Callable[[bytes], BlobRef],
+        get_blob: Callable[[BlobRef], bytes],
+        *,
+        by_reference: bool = False,
+    ) -> None:
+        self._vault = vault
+        self._put = put_blob
+        self._get = get_blob
+        self.by_reference = by_reference
+
+    def encode(self, value: object) -> Encoded:
+        """Raises ValidationError when it is no JSON data, JournalError when a blob cannot be kept."""
+        if isinstance(value, FileRows | FileList):
+            return Encoded(reference=msgspec.Raw(values.encode([type(value).__name__, msgspec.to_builtins(value)])))
+        marks: tuple[SecretMark, ...] = ()
+        if self._vault is not None:
+            value, marks = self._vault.seal(values.plain(value))
+        data = values.encode(value)
+        return self.encode_bytes(data, marks)
+
+    def inline(self, value: object) -> Encoded:
+        """As `encode`, but whatever its size, and rows of a file read in."""
+        marks: tuple[SecretMark, ...] = ()
+        if self._vault is not None:
+            value, marks = self._vault.seal(values.plain(value))
+        return Encoded(output=msgspec.Raw(values.encode(value)), secrets=marks)
+
+    def encode_bytes(self, data: bytes, marks: tuple[SecretMark, ...] = ()) -> Encoded:
+        """An output that is JSON already."""
+        if len(data) > values.MAX_INLINE:
+            return Encoded(blob=self._put(data), secrets=marks)
+        return Encoded(output=msgspec.Raw(data), secrets=marks)
+
+    def load(self, encoded: Encoded) -> Any:
+        """The value that was encoded."""
+        if encoded.blob is not None:
+            value = values.decode(self._get(encoded.blob))
+        elif bytes(encoded.reference) != b"null":
+            name, fields = values.decode(encoded.reference)
+            return msgspec.convert(fields, _REFERENCES[name])
+        else:
+            value = values.decode(encoded.output)
+        if encoded.secrets and self._vault is not None:
+            value = self._vault.open(value, encoded.secrets)
+        return value
+
+    def record(self, event: AttemptSucceeded) -> Record:
+        """The record of an attempt that ended well."""
+        return Record(
+            "succeeded",
+            encoded=Encoded(event.output, event.blob, event.secrets, event.reference),
+            keeper=self,
+            attempts=event.attempt,
+            duration=event.duration,
+            stderr=event.stderr,
+            exit_code=event.exit_code,
+        )

@@ -1,0 +1,307 @@
+"""What a run looks like from outside: a fold over its events.
+
+The live view, `show`, `why`, `runs` and the result of a run are all made from this; none of them needs the document. It keeps
+at most `KEPT` node instances, failed ones first, so that a million iterations cost no million records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from weft import events
+from weft.engine.records import Encoded, Outputs
+from weft.errors import ErrorData, NodeFailed
+from weft.events import Event
+from weft.results import EXIT_CODES, NodeResult, RollbackReport, RunResult
+
+KEPT = 10_000
+
+
+class Report:
+    """The state of one run, as far as its events tell. `add` takes them in order; nothing in here raises."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        self.run_id = ""
+        self.workflow = ""
+        self.document: str | None = None
+        self.status = "running"
+        self.output_encoded: Encoded | None = None
+        self.nodes: dict[str, NodeResult] = {}
+        self.left_out = 0
+        self.counts: dict[str, int] = {}
+        self.errors: dict[str, tuple[ErrorData, int]] = {}
+        self.started_at: float | None = None
+        self.completed_at: float | None = None
+        self.waves = 0
+        self.current_wave = 0
+        self.questions: dict[str, str] = {}
+        self.schedule = "dataflow"
+        self.settings: dict[str, str] = {}
+        self._outputs = outputs
+        self._labels: dict[str, str] = {}
+        self._waves: dict[str, int] = {}
+        self._droppable: dict[str, None] = {}
+        self._rolled_back: list[str] = []
+        self._not_rolled_back: list[str] = []
+        self._rollback_began = False
+        self._fold: dict[type[Event], Callable[[Any], None]] = {
+            events.RunStarted: self._run_started,
+            events.RunResumed: self._run_resumed,
+            events.RunFinished: self._run_finished,
+            events.AttemptStarted: self._attempt_started,
+            events.AttemptSucceeded: self._attempt_succeeded,
+            events.AttemptFailed: self._attempt_failed,
+            events.RetryScheduled: self._retry_scheduled,
+            events.NodeSkipped: self._node_skipped,
+            events.BlockSucceeded: self._block_succeeded,
+            events.BlockFailed: self._block_failed,
+            events.EvaluationFailed: self._evaluation_failed,
+            events.DecisionNeeded: self._decision_needed,
+            events.DecisionMade: self._decision_made,
+            events.CompensationStarted: self._compensation_started,
+            events.CompensationSucceeded: lambda e: self._rolled_back.append(e.path),
+            events.CompensationFailed: self._compensation_failed,
+        }
+
+    def add(self, event: Event) -> None:
+        """Take in one event."""
+        fold = self._fold.get(type(event))
+        if fold is not None:
+            fold(event)
+
+    def kind_of(self, path: str) -> str:
+        """The kind of the node at a path (`source:file`), empty when the plan does not know it."""
+        return self._labels.get(node_id(path), "")
+
+    # -- the run ----------------------------------------------------------------------------------------------------
+
+    def _run_started(self, event: events.RunStarted) -> None:
+        self.run_id = event.run
+        self.workflow = event.workflow
+        self.document = event.document
+        self.started_at = event.at
+        self.schedule = event.schedule
+        self.settings = event.settings
+        self._plan(event.plan)
+
+    def _run_resumed(self, event: events.RunResumed) -> None:
+        self.status = "running"
+        self.completed_at = None
+        self._rolled_back, self._not_rolled_back, self._rollback_began = [], [], False
+        if event.plan:
+            self._plan(event.plan)
+        for path, node in list(self.nodes.items()):
+            if node.status in ("failed", "cancelled") and path in self.errors:
+                del self.errors[path]
+                self._set(path, node, "pending")
+            elif any(part in event.changed for part in node_ids(path)):
+                self._set(path, node, "pending")
+                node.reason = event.changed[next(p for p in node_ids(path) if p in event.changed)]
+
+    def _plan(self, plan: tuple[events.NodePlan, ...]) -> None:
+        self._labels = {node.id: node.label for node in plan}
+        self._waves = {node.id: node.wave for node in plan if node.wave >= 0}
+        self.waves = max(self._waves.values(), default=-1) + 1
+
+    def _run_finished(self, event: events.RunFinished) -> None:
+        self.status = event.status
+        self.completed_at = event.at
+        if event.blob is not None or bytes(event.output) != b"null":
+            self.output_encoded = Encoded(event.output, event.blob, event.secrets)
+
+    # -- nodes ------------------------------------------------------------------------------------------------------
+
+    def _node(self, path: str) -> NodeResult:
+        node = self.nodes.get(path)
+        if node is None:
+            node = NodeResult(self.kind_of(path))
+            if len(self.nodes) >= KEPT:
+                self._make_room()
+            self.nodes[path] = node
+            self.counts["pending"] = self.counts.get("pending", 0) + 1
+            wave = self._waves.get(path)
+            if wave is not None and wave > self.current_wave:
+                self.current_wave = wave
+        return node
+
+    def _make_room(self) -> None:
+        """Forget an instance that ended well; failed ones are kept as long as there is another."""
+        path = next(iter(self._droppable), None)
+        if path is None:
+            path = next(iter(self.nodes))
+        self._droppable.pop(path, None)
+        del self.nodes[path]
+        self.left_out += 1
+
+    def _set(self, path: str, node: NodeResult, status: str) -> None:
+        self.counts[node.status] = self.counts.get(node.status, 0) - 1
+        self.counts[status] = self.counts.get(status, 0) + 1
+        node.status = status
+        if status in ("succeeded", "skipped"):
+            self._droppable[path] = None
+        elif self._droppable:
+            self._droppable.pop(path, None)
+
+    def _attempt_started(self, event: events.AttemptStarted) -> None:
+        node = self._node(event.path)
+        node.attempts = event.attempt
+        node.reason = event.reason or node.reason
+        if node.started_at is None:
+            node.started_at = event.at
+        self._set(event.path, node, "running")
+
+    def _ended(self, event: events.AttemptSucceeded | events.AttemptFailed, status: str) -> NodeResult:
+        node = self._node(event.path)
+        node.attempts = event.attempt
+        node.completed_at = event.at
+        node.duration = event.duration
+        if node.started_at is None:
+            node.started_at = event.at - event.duration
+        node.reason = node.reason or "new"
+        self._set(event.path, node, status)
+        return node
+
+    def _attempt_succeeded(self, event: events.AttemptSucceeded) -> None:
+        node = self._ended(event, "succeeded")
+        node.error = None
+        encoded = Encoded(event.output, event.blob, event.secrets, event.reference)
+        node.set_output(lambda: self._load(encoded))
+        if self.errors:
+            self.errors.pop(event.path, None)
+
+    def _attempt_failed(self, event: events.AttemptFailed) -> None:
+        cancelled = event.error.type == "Cancelled"
+        skipped = event.error.type == "Skipped"
+        node = self._ended(event, "cancelled" if cancelled else "skipped" if skipped else "failed")
+        node.error = event.error
+        if not cancelled and not skipped:
+            self._add_error(event.path, event.error, event.attempt)
+
+    def _add_error(self, path: str, error: ErrorData, attempt: int) -> None:
+        if len(self.errors) < KEPT:
+            self.errors[path] = (error, attempt)
+
+    def _retry_scheduled(self, event: events.RetryScheduled) -> None:
+        node = self._node(event.path)
+        self.errors.pop(event.path, None)
+        self._set(event.path, node, "ready")
+
+    def _node_skipped(self, event: events.NodeSkipped) -> None:
+        node = self._node(event.path)
+        node.reason = event.reason
+        self._set(event.path, node, "skipped")
+
+    def _block_succeeded(self, event: events.BlockSucceeded) -> None:
+        node = self._node(event.path)
+        node.completed_at = event.at
+        node.attempts = max(1, node.attempts)
+        if node.status == "failed":
+            node.reason = "fallback"
+        else:
+            node.reason = node.reason or "new"
+        self.errors.pop(event.path, None)
+        node.error = None
+        self._set(event.path, node, "succeeded")
+        encoded = Encoded(event.output, event.blob, event.secrets)
+        node.set_output(lambda: self._load(encoded))
+
+    def _block_failed(self, event: events.BlockFailed) -> None:
+        node = self._node(event.path)
+        node.completed_at = event.at
+        node.error = event.error or self.errors.get(event.cause, (None, 0))[0]
+        if node.error is None:
+            node.error = ErrorData("BlockFailed", f"{event.cause} failed")
+        self._set(event.path, node, "failed")
+
+    def _evaluation_failed(self, event: events.EvaluationFailed) -> None:
+        node = self._node(event.path)
+        node.error = event.error
+        node.completed_at = event.at
+        self._add_error(event.path, event.error, max(1, node.attempts))
+        self._set(event.path, node, "failed")
+
+    def _decision_needed(self, event: events.DecisionNeeded) -> None:
+        node = self._node(event.path)
+        node.attempts = event.attempt
+        self.errors.pop(event.path, None)
+        self.questions[event.path] = event.question
+        self._set(event.path, node, "waiting")
+
+    def _decision_made(self, event: events.DecisionMade) -> None:
+        node = self._node(event.path)
+        self.questions.pop(event.path, None)
+        node.reason = f"decided: {event.answer}"
+        if event.answer == "done":
+            encoded = Encoded(event.value)
+            node.set_output(lambda: self._load(encoded))
+            self._set(event.path, node, "succeeded")
+        elif event.answer == "fail":
+            node.error = ErrorData("Decided", "decided: the attempt failed")
+            self._add_error(event.path, node.error, node.attempts)
+            self._set(event.path, node, "failed")
+        else:
+            self._set(event.path, node, "pending")
+
+    def _compensation_started(self, event: events.CompensationStarted) -> None:
+        self._rollback_began = True
+
+    def _compensation_failed(self, event: events.CompensationFailed) -> None:
+        if event.path not in self._not_rolled_back:
+            self._not_rolled_back.append(event.path)
+
+    def _load(self, encoded: Encoded) -> Any:
+        return self._outputs.load(encoded)
+
+    # -- the result -------------------------------------------------------------------------------------------------
+
+    def rollback(self) -> RollbackReport | None:
+        """What was undone, when anything was to be."""
+        if not self._rollback_began:
+            return None
+        failed = tuple(p for p in self._not_rolled_back if p not in self._rolled_back)
+        touched = {*self._rolled_back, *failed}
+        skipped = tuple(p for p, n in self.nodes.items() if n.status == "succeeded" and p not in touched)
+        return RollbackReport(tuple(self._rolled_back), skipped, failed)
+
+    def result(self) -> RunResult:
+        """The run as it stands. Nodes of the plan that never started are `skipped` once the run has ended."""
+        nodes = dict(self.nodes)
+        left_out = self.left_out
+        if self.status in EXIT_CODES:
+            why = next(iter(self.errors), None)
+            reason = f"never started: {why} failed" if why else f"never started: the run {self.status}"
+            for path in self._waves:
+                if path in nodes:
+                    continue
+                if len(nodes) >= KEPT:
+                    left_out += 1
+                    continue
+                nodes[path] = missing = NodeResult(self._labels.get(path, ""), "skipped")
+                missing.reason = reason
+        errors = [NodeFailed(path, error, attempt) for path, (error, attempt) in self.errors.items()]
+        failed_first = sorted(nodes, key=lambda p: nodes[p].status != "failed") if errors else list(nodes)
+        return RunResult(
+            run_id=self.run_id,
+            workflow=self.workflow,
+            status=self.status,
+            output=None if self.output_encoded is None else self._load(self.output_encoded),
+            nodes={path: nodes[path] for path in failed_first},
+            nodes_left_out=left_out,
+            errors=errors,
+            rollback=self.rollback(),
+            started_at=self.started_at,
+            completed_at=self.completed_at,
+            waves=self.waves,
+            current_wave=self.current_wave,
+        )
+
+
+def node_id(path: str) -> str:
+    """The id of the node at the end of a path: `score` of `classify[3]/score`."""
+    return path.rpartition("/")[2].partition("[")[0]
+
+
+def node_ids(path: str) -> list[str]:
+    """The ids along a path: `classify, score` of `classify[3]/score`."""
+    return [part.partition("[")[0] for part in path.split("/")]

@@ -1,0 +1,346 @@
+"""One sitting: one process works on one run, from a start or a resume to its end or until it is told to leave.
+
+Puts the parts together (journal, scheduler, evaluator, world, loop), and takes them down again whatever happens.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from weft import events, values
+from weft.backends.thread import ThreadPool
+from weft.clock import Clock, SystemClock
+from weft.core.priority import plan
+from weft.core.scheduler import Scheduler
+from weft.engine.committer import Committer
+from weft.engine.evaluate import Evaluator
+from weft.engine.executor import Executor, Listener
+from weft.engine.inbox import Inbox
+from weft.engine.keys import Keys
+from weft.engine.logs import Logs
+from weft.engine.records import Outputs
+from weft.engine.replay import Facts, Replay
+from weft.engine.report import Report
+from weft.engine.scope import Scope
+from weft.engine.signals import Signals
+from weft.engine.spool import Spool
+from weft.errors import CorruptJournalError
+from weft.graph.analysis import layers
+from weft.graph.model import Graph, walk
+from weft.graph.work import LeafWork, Program
+from weft.policy import default_jobs
+from weft.redaction import Vault
+from weft.runtimes.base import World
+
+if TYPE_CHECKING:
+    from weft.journal.base import Journal
+
+THREADS = 32
+"""Threads for blocking functions at most; started when needed."""
+GRACE = 10.0
+"""Seconds that running steps get after the first Ctrl-C or SIGTERM."""
+
+
+class Arguments(msgspec.Struct, frozen=True):
+    """What a run is given: values by name. `env` are the names readable as `$env.NAME`."""
+
+    config: dict[str, Any] = {}
+    input: dict[str, Any] = {}
+    secrets: dict[str, str] = {}
+    env: dict[str, str] = {}
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How a sitting runs; nothing in here decides a value."""
+
+    jobs: int | None = None
+    schedule: str | None = None
+    timeout: float | None = None
+    folder: Path = Path()
+    """The document's folder."""
+    project: Path = Path()
+    allowed_paths: tuple[Path, ...] = ()
+    by_reference: bool = False
+    """Outputs are any objects, handed on as they are; nothing can be resumed."""
+    grace: float = GRACE
+    signals: bool = False
+    """Take SIGINT, SIGTERM and SIGHUP (the command line does; a library must not)."""
+
+
+class LogListener(Protocol):
+    """Is told what steps print: path, stream, bytes."""
+
+    def __call__(self, path: str, stream: str, chunk: bytes, /) -> None: ...
+
+
+class Sitting:
+    """Works on one run. `report` is what the run looks like so far; it is told of events after their commit."""
+
+    def __init__(
+        self,
+        program: Program,
+        arguments: Arguments,
+        journal: Journal,
+        options: Options,
+        *,
+        weights: Mapping[str, float] | None = None,
+        listeners: tuple[Listener, ...] = (),
+        on_log: LogListener | None = None,
+        clock: Clock | None = None,
+        instant: bool = False,
+    ) -> None:
+        self.program = program
+        self.arguments = arguments
+        self.journal = journal
+        self.options = options
+        self.clock = clock or SystemClock()
+        self.vault = Vault(arguments.secrets) if arguments.secrets else None
+        self.outputs = Outputs(self.vault, journal.put_blob, journal.get_blob, by_reference=options.by_reference)
+        self.report = Report(Outputs(None, journal.put_blob, journal.get_blob, by_reference=options.by_reference))
+        self.executor: Executor | None = None
+        self.interrupted = 0
+        """The signal that made the sitting leave; 0: none."""
+        self.durations: dict[str, list[float]] = {}
+        self._weights = weights or {}
+        self._listeners = (self.report.add, self._learn, *listeners)
+        self._on_log = on_log
+        self._committer = Committer(journal, instant=instant)
+
+    def listen(self, listener: Listener) -> None:
+        """Tell one more of every event, after its commit."""
+        self._listeners = (*self._listeners, listener)
+
+    # -- the two ways in --------------------------------------------------------------------------------------------
+
+    async def start(self, started: events.RunStarted) -> Report:
+        """Run from the beginning. `started` is the journal's first batch already."""
+        scheduler = self._scheduler()
+        self._tell([started])
+        commands = scheduler.handle(started)
+        return await self._sit(scheduler, self._evaluator(started), commands, [])
+
+    async def resume(self, facts: Facts, resumed: events.RunResumed) -> Report:
+        """Go on with the run of the journal, as far as its facts hold."""
+        started = facts.started
+        if started is None:
+            raise CorruptJournalError("the journal does not begin with the start of a run")
+        for batch in self.journal.read():
+            for event in batch:
+                self.report.add(event)
+        scheduler = self._scheduler(facts)
+        evaluator = self._evaluator(started)
+        replay = Replay(scheduler, evaluator, self.outputs)
+        replay.run(facts.holding(self.journal.read()), strict=facts.intact)
+        return await self._sit(scheduler, evaluator, scheduler.recover(), [resumed], replay, facts)
+
+    # -- the parts --------------------------------------------------------------------------------------------------
+
+    def _scheduler(self, facts: Facts | None = None) -> Scheduler:
+        program, options = self.program, self.options
+        schedule = options.schedule or program.schedule
+        if facts is not None and facts.started is not None:
+            schedule = facts.started.schedule
+        return Scheduler(
+            program.graph,
+            jobs=options.jobs or program.jobs or default_jobs(os.cpu_count() or 1),
+            limits=program.limits,
+            schedule="waves" if schedule == "waves" else "dataflow",
+            on_failure=program.on_failure,
+            rollback=program.rollback,
+            ranks=plan(program.graph, lambda node: self._weights.get(node.weight_key)),
+            prior=None if facts is None else facts.prior,
+            replaying=facts is not None,
+        )
+
+    def _evaluator(self, started: events.RunStarted) -> Evaluator:
+        arguments = self.arguments
+        specials = {
+            "config": arguments.config,
+            "secrets": arguments.secrets,
+            "env": arguments.env,
+            "run": {"id": started.run, "started_at": _iso(started.at), "status": "running"},
+        }
+        root = Scope(None, names={**arguments.input, "input": arguments.input}, specials=specials)
+        folder = self.journal.folder
+        return Evaluator(root, self.outputs, self._world(started.run), self.clock, spool=lambda: Spool(folder))
+
+    def _world(self, run_id: str) -> World:
+        options = self.options
+        env = {k: v for k, v in os.environ.items() if k not in self.arguments.secrets and not k.startswith("WEFT_")}
+        world = World(
+            run_id=run_id,
+            folder=options.folder,
+            project=options.project,
+            allowed_paths=options.allowed_paths,
+            hosts=self.program.hosts,
+            env=env,
+            clock=self.clock,
+            mask=self.vault.mask if self.vault is not None else None,
+            interpreter=self.program.interpreter,
+        )
+        world.threads = ThreadPool(THREADS)
+        kinds = {node.work.kind for node in walk(self.program.graph) if isinstance(node.work, LeafWork)}
+        if kinds - _CHILDLESS:
+            from weft.backends.children import Children
+
+            lock = None if self.journal.folder is None else self.journal.folder / "children.lock"
+            world.children = Children(lock_path=lock, marker={"WEFT_RUN": run_id})
+        if "python" in kinds:
+            from weft.backends.process import WorkerPool
+
+            assert world.children is not None
+            jobs = options.jobs or self.program.jobs or default_jobs(os.cpu_count() or 1)
+            world.workers = WorkerPool(
+                world.children,
+                size=min(jobs, max(2, os.cpu_count() or 1)),
+                interpreter=self.program.interpreter,
+                cwd=options.folder,
+                env=env,
+            )
+        return world
+
+    # -- sitting ----------------------------------------------------------------------------------------------------
+
+    async def _sit(
+        self,
+        scheduler: Scheduler,
+        evaluator: Evaluator,
+        commands: list[Any],
+        batch: list[events.Event],
+        replay: Replay | None = None,
+        facts: Facts | None = None,
+    ) -> Report:
+        keys = Keys(self.report.run_id)
+        if facts is not None:
+            keys.undone.update(facts.undone)
+        folder = self.journal.folder
+        logs = Logs(None if folder is None else folder / "logs", self.vault, self._on_log)
+        world = evaluator.world
+        executor = self.executor = Executor(
+            scheduler,
+            evaluator,
+            self.outputs,
+            self._committer,
+            world,
+            clock=self.clock,
+            keys=keys,
+            logs=logs,
+            output=self.program.output,
+            listeners=self._listeners,
+        )
+        if replay is not None:
+            executor.take_up(replay)
+        timeout = self.options.timeout or self.program.timeout
+        if timeout is not None:
+            executor.loop.call_later(timeout, executor.out_of_time, timeout)
+        inbox = None if folder is None else Inbox(folder, executor)
+        try:
+            if inbox is not None:
+                inbox.watch()
+            with Signals(executor, self.options.grace) if self.options.signals else nullcontext() as signals:
+                await executor.run(commands, batch)
+                self.interrupted = 0 if signals is None else signals.received
+        finally:
+            if inbox is not None:
+                inbox.close()
+            logs.close()
+            await self._take_down(world)
+        return self.report
+
+    async def _take_down(self, world: World) -> None:
+        await world.resources.aclose()
+        if world.workers is not None:
+            await world.workers.close()
+        if world.children is not None:
+            await world.children.close()
+        if isinstance(world.threads, ThreadPool):
+            world.threads.close()
+        self._committer.close()
+
+    def _tell(self, batch: list[events.Event]) -> None:
+        for event in batch:
+            for listener in self._listeners:
+                listener(event)
+
+    def _learn(self, event: events.Event) -> None:
+        """Collect durations by definition, for the next run's order. A few of each are enough for a median."""
+        if type(event) is not events.AttemptSucceeded or event.reason:
+            return
+        key = self._weight_keys.get(event.path.rpartition("/")[2])
+        if key:
+            known = self.durations.setdefault(key, [])
+            if len(known) < 5:
+                known.append(event.duration)
+
+    @property
+    def _weight_keys(self) -> Mapping[str, str]:
+        keys = self.__dict__.get("_keys")
+        if keys is None:
+            keys = self.__dict__["_keys"] = {n.id: n.weight_key for n in walk(self.program.graph) if n.weight_key}
+        return keys
+
+
+_CHILDLESS = frozenset(
+    {
+        "source:file",
+        "source:files",
+        "source:http",
+        "source:value",
+        "transform:template",
+        "transform:value",
+        "transform:map",
+        "transform:filter",
+        "transform:reduce",
+        "sink:file",
+        "sink:http",
+        "delay",
+        "set",
+        "context",
+    }
+)
+"""Kinds that start no process."""
+
+
+def run_started(
+    run_id: str, program: Program, arguments: Arguments, options: Options, *, at: float, settings: dict[str, str]
+) -> events.RunStarted:
+    """The first fact of a run."""
+    vault = Vault(arguments.secrets) if arguments.secrets else None
+    given: Any = {"config": arguments.config, "input": arguments.input}
+    marks: tuple[events.SecretMark, ...] = ()
+    if vault is not None:
+        given, marks = vault.seal(given)
+    return events.RunStarted(
+        at=at,
+        run=run_id,
+        workflow=program.name,
+        version=program.version,
+        document=program.document,
+        document_digest=program.digest or None,
+        config=msgspec.Raw(values.encode(given["config"])),
+        input=msgspec.Raw(values.encode(given["input"])) if not options.by_reference else events.NULL,
+        secrets=marks,
+        schedule=options.schedule or program.schedule,
+        on_failure=program.on_failure,
+        rollback=program.rollback,
+        settings=settings,
+        plan=node_plan(program.graph),
+    )
+
+
+def node_plan(graph: Graph) -> tuple[events.NodePlan, ...]:
+    """Every node with its label and layer, for readers of the journal."""
+    wave_of = {graph.nodes[i].id: number for number, layer in enumerate(layers(graph)) for i in layer}
+    return tuple(events.NodePlan(n.id, n.label or n.kind, wave_of.get(n.id, -1)) for n in walk(graph))
+
+
+def _iso(at: float) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

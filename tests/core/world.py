@@ -1,0 +1,605 @@
+"""An adversarial world for one scheduler: anything that may happen happens in any order, and may be lost.
+
+No time passes in here. Attempts end, questions are answered, timers fire, commits land when `rng` says so; the machine may
+crash at any moment, which leaves the durable batches and nothing else. After everything that happens the invariants are
+checked; above all: a fresh scheduler with other slots and ranks, fed the journal, knows the same as the live one.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from typing import Any
+
+import msgspec
+
+from weft import commands, events
+from weft.core.blocks import Block, Foreach, Loop, Parallel
+from weft.core.priority import plan
+from weft.core.scheduler import Scheduler
+from weft.core.state import Frame, Instance
+from weft.core.status import Status
+from weft.errors import ErrorData, IllegalEvent
+from weft.events import Event
+from weft.graph.model import Graph, Node, walk
+from weft.policy import Limit, Retry
+from weft.testing import numbered
+
+LIMITS = {"x": Limit(concurrency=1), "y": Limit(concurrency=2)}
+ENDED = (Status.SUCCEEDED, Status.FAILED, Status.SKIPPED, Status.CANCELLED)
+OUTCOMES: list[ErrorData | None] = [
+    None,
+    None,
+    None,
+    None,
+    None,
+    ErrorData("Boom", "boom"),
+    ErrorData("Busy", "busy", retryable=True),
+    ErrorData("Lost", "lost", retryable=True, unknown=True),
+    ErrorData("Skipped", "not me"),
+    ErrorData("SkippedWithDependents", "nor them"),
+]
+
+
+# -- random graphs --------------------------------------------------------------------------------------------------------
+
+
+class Drawing:
+    """Draws graphs. `tame` ones end the same way whatever the order of things is."""
+
+    def __init__(self, rng: random.Random, *, tame: bool = False, depth: int = 3) -> None:
+        self.rng = rng
+        self.tame = tame
+        self.depth = depth
+        self.count = 0
+
+    def graph(self) -> Graph:
+        nodes: list[Node] = []
+        for _ in range(self.rng.randint(1, 5)):
+            ids = [n.id for n in nodes]
+            needs = tuple(self.rng.sample(ids, min(len(ids), self.rng.choice([0, 1, 1, 2]))))
+            nodes.append(self.node(self.depth, loops=False, needs=needs))
+        return numbered(Graph(nodes))
+
+    def body(self, depth: int, *, loops: bool) -> Graph:
+        size = self.rng.choice([0, 1, 1, 1, 2, 2, 3])
+        return Graph([self.node(depth, loops=loops) for _ in range(size)], chain=True)
+
+    def node(self, depth: int, *, loops: bool, needs: tuple[str, ...] = ()) -> Node:
+        rng = self.rng
+        kinds = ["leaf"] * (4 if depth else 1)
+        if depth:
+            kinds += ["group", "choice", "parallel", "foreach", "foreach", "loop"]
+        if loops:
+            kinds.append("break")
+        kind = rng.choice(kinds)
+        self.count += 1
+        fields: dict[str, Any] = {"id": f"{kind[0]}{self.count}", "kind": kind, "needs": needs}
+        fields["conditional"] = rng.random() < (0.5 if kind == "break" else 0.15)
+        if kind == "leaf":
+            self._leaf(fields)
+        elif kind == "break":
+            fields["everything"] = not self.tame and rng.random() < 0.5
+        else:
+            self._block(fields, depth, loops=loops)
+        if kind != "break":
+            if not self.tame and rng.random() < 0.3:
+                fields["on_failure"] = rng.choice(["finish", "cancel", "continue"])
+            if rng.random() < 0.3:
+                fields["compensation"] = Graph([Node(id="undo")])
+                fields["compensation_retry"] = Retry(2)
+            if depth and rng.random() < 0.15:
+                fields["fallback"] = self.body(depth - 1, loops=False)
+        return Node(**fields)
+
+    def _leaf(self, fields: dict[str, Any]) -> None:
+        rng = self.rng
+        fields["effect"] = rng.choice(["pure", "idempotent", "idempotent", "once"])
+        fields["holds_slot"] = rng.random() < 0.9
+        if rng.random() < 0.3:
+            fields["limits"] = tuple(rng.sample(["x", "y"], rng.randint(1, 2)))
+        if fields["effect"] != "once" and rng.random() < 0.3:
+            fields["retry"] = Retry(rng.randint(2, 3))
+
+    def _block(self, fields: dict[str, Any], depth: int, *, loops: bool) -> None:
+        rng = self.rng
+        kind = fields["kind"]
+        inside = loops if kind in ("group", "choice") else kind in ("foreach", "loop")
+        bodies = rng.randint(1, 3) if kind in ("choice", "parallel") else 1
+        fields["bodies"] = tuple([self.body(depth - 1, loops=inside) for _ in range(bodies)])
+        if kind in ("parallel", "foreach"):
+            fields["concurrency"] = rng.choice([None, 1, 2, 5])
+        if kind == "parallel":
+            if not self.tame:
+                fields["wait"] = rng.choice([None, None, 1, 2])
+            fields["merges"] = rng.random() < 0.2
+        if kind == "group":
+            fields["prefixes"] = rng.random() < 0.3
+        if not self.tame and rng.random() < 0.2:
+            fields["timeout"] = 5.0
+
+
+def rewindowed(graph: Graph, rng: random.Random) -> Graph:
+    """The same graph with other windows."""
+    nodes = []
+    for node in graph.nodes:
+        changed: dict[str, Any] = {"bodies": tuple([rewindowed(b, rng) for b in node.bodies])}
+        if node.fallback is not None:
+            changed["fallback"] = rewindowed(node.fallback, rng)
+        if node.concurrency:
+            changed["concurrency"] = rng.choice([1, 2, 9])
+        nodes.append(msgspec.structs.replace(node, **changed))
+    return Graph(nodes, chain=graph.chain)
+
+
+# -- what a scheduler knows ------------------------------------------------------------------------------------------------
+
+
+def known(s: Scheduler) -> dict[str, Any]:
+    """What must be the same in a replay: everything the journal can know.
+
+    Not: iterations and branches in which nothing has begun, whether a `pure` leaf of which there is no record runs or is only ready,
+    and whether a retry's wait is over.
+    """
+    out: dict[str, Any] = {}
+
+    def frame(f: Frame, where: str) -> None:
+        ended = [Status(b).word if b in ENDED else "" for b in f.status]
+        out[f"{where} frame"] = (ended, f.stopped, f.failed, f.broken, f.begun, f.policy)
+        for i in f.open.values():
+            asked = i.asked.replace("items", "")  # a replay need not know how far a generator was read
+            facts: tuple[Any, ...] = (type(i).__name__, asked, i.cancelling, i.begun)
+            if i.status is Status.RUNNING and not isinstance(i, Block) and not i.asked and i.noted != i.attempt:
+                facts += ("ready", i.attempt - 1, i.base)
+            elif i.begun or isinstance(i, Block):
+                facts += (i.status.word, i.attempt, i.base)
+            else:
+                facts += ("ready", i.attempt, i.base)
+            if isinstance(i, Block):
+                facts += (i.failed, i.error, i.halted, i.complete)
+                for n, inner in i.live.items():
+                    if inner.begun or not isinstance(i, Foreach | Parallel):
+                        frame(inner, f"{i.path}({n})")
+            if isinstance(i, Parallel):
+                facts += (list(i.winners), i.over, i.merged, sorted(i.failing))
+            if isinstance(i, Loop):
+                facts += (i.round,)
+            if isinstance(i, Foreach):
+                facts += (i.count, i.stop, i.highest, 0 if i.node.bodies[0].silent else i.over)
+            out[i.path] = facts
+
+    frame(s.root, "")
+    out["run"] = (s.started, s.finished.replace("waiting", ""), s.issues, s.cancelled)
+    out["undo"] = (s.undo.running, s.undo.left, list(s.undo.rolled_back), list(s.undo.failed))
+    return out
+
+
+def deep(s: Scheduler) -> Any:
+    """Everything there is in a scheduler, to see that nothing has changed."""
+
+    def instance(i: Instance) -> Any:
+        skip = {"frame", "node", "live"}
+        fields = {f: _plain(getattr(i, f)) for f in i.__struct_fields__ if f not in skip}
+        if isinstance(i, Block):
+            fields["live"] = {n: frame(f) for n, f in i.live.items()}
+        return fields
+
+    def frame(f: Frame) -> Any:
+        skip = {"graph", "ranks", "block", "open", "scope"}
+        fields = {name: _plain(getattr(f, name)) for name in f.__struct_fields__ if name not in skip}
+        return fields, {n: instance(i) for n, i in f.open.items()}
+
+    queue = s.queue
+    heaps = [[(*e[:4], e[4].path) for e in h if e[4].status is Status.READY] for h in (queue._fresh, queue._flying, queue._ready)]
+    gates = {name: (g.used, [e[4].path for e in g.parked]) for name, g in queue._gates.items()}
+    loose = {n: _plain(getattr(s, n)) for n in ("busy", "batch", "durable", "paused", "committing", "unrecorded", "flying")}
+    return frame(s.root), sorted(s.open), known(s)["run"], known(s)["undo"], heaps, gates, queue.used, loose, len(s.out), len(s.todo)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytearray | list | dict | set):
+        return type(value)(value)
+    return list(value) if hasattr(value, "popleft") else value
+
+
+# -- the world --------------------------------------------------------------------------------------------------------------
+
+
+class World:
+    """Drives one scheduler, badly."""
+
+    def __init__(
+        self,
+        rng: random.Random,
+        graph: Graph,
+        *,
+        scheduler: type[Scheduler] = Scheduler,
+        outcomes: list[ErrorData | None] | None = None,
+        **options: Any,
+    ) -> None:
+        self.rng = rng
+        self.graph = graph
+        self.make = scheduler
+        self.outcomes = OUTCOMES if outcomes is None else outcomes
+        self.options = {"jobs": 2, "limits": LIMITS, **options}
+        self.sittings = 1
+        self.happened = 0
+        self.journal: list[Event] = []
+        self.done: dict[str, int] = {}
+        """Leaves whose success is durable: how often they were started before it was."""
+        self.counts: dict[str, int] = {}
+        self.checks = True
+        self._sit(self.make(graph, **self.options))
+        self.happen(events.RunStarted(run="r", workflow="w"))
+
+    def _sit(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.pending: list[Event] = []
+        self.flying: list[Event] | None = None
+        self.after: list[commands.Command] = []
+        self.acting: list[commands.Command] = []
+        self.questions: list[commands.Command] = []
+        self.running: dict[str, Instance] = {}
+        self.cancelling: set[str] = set()
+        self.timers: list[Instance] = []
+        self.deadlines: list[Instance] = []
+        self.undoing: commands.Compensate | None = None
+        self.status = ""
+        other = self.graph if self.rng.random() < 0.5 else rewindowed(self.graph, self.rng)
+        ranks = {g: [self.rng.random() for _ in r] for g, r in plan(other).items()}
+        options = {**self.options, "jobs": self.rng.choice([1, 7]), "ranks": ranks, "replaying": True}
+        self.replica = Scheduler(other, **options)
+        self.fed = 0
+
+    @property
+    def recorded(self) -> list[Event]:
+        return [*self.journal, *(self.flying or ()), *self.pending]
+
+    # -- deciding -------------------------------------------------------------------------------------------------------
+
+    def happen(self, event: Event) -> bool:
+        """Tell the scheduler, as the engine would. False when it no longer expects that."""
+        self.happened += 1
+        if not self.scheduler.expects(event):
+            return False
+        wishes = self.scheduler.handle(event)
+        place = len(self.pending)
+        if event.JOURNALED:
+            self.pending.append(event)
+        self.take(wishes, place)
+        self.check()
+        return True
+
+    def take(self, wishes: list[commands.Command], place: int) -> None:
+        for wish in wishes:
+            if isinstance(wish, commands.Record):
+                self.pending.insert(place if wish.before else len(self.pending), wish.event)
+            elif isinstance(wish, commands.StartAttempt):
+                assert wish.early
+                self.note_start(wish)
+                self.start(wish)
+            elif type(wish).__name__.startswith("Ask"):
+                self.questions.append(wish)
+            elif not isinstance(wish, commands.CloseFrame | commands.CompleteBlock):
+                self.after.append(wish)
+
+    def note_start(self, wish: commands.StartAttempt) -> None:
+        s, i = self.scheduler, wish.instance
+        assert not (s.cancelled or s.finished), f"{i.path} starts in a run that is over"
+        assert s.queue.used <= s.queue.jobs
+        assert all(i.frame.status[need] in ENDED for need in i.frame.graph.needs[i.index]), f"{i.path} starts too early"
+        assert not (i.frame.stopped and i.attempt == i.base + 1 and not i.begun), f"{i.path} starts in a stopped body"
+        if i.node.effect != "pure":
+            self.pending.append(events.AttemptStarted(path=i.path, attempt=wish.attempt, reason=wish.reason))
+
+    def start(self, wish: commands.StartAttempt) -> None:
+        """It really starts: everything it needs must be durable."""
+        i = wish.instance
+        assert i.path not in self.running
+        assert i.path not in self.done, f"{i.path} is done and runs again"
+        ended = {e.path for e in self.journal if isinstance(e, events.AttemptSucceeded)}
+        for need in i.frame.graph.needs[i.index]:
+            node = i.frame.graph.nodes[need]
+            decided = any(isinstance(e, events.DecisionMade) and e.path == i.frame.prefix + node.id for e in self.journal)
+            if node.kind == "leaf" and node.fallback is None and i.frame.status[need] == Status.SUCCEEDED and not decided:
+                assert i.frame.prefix + node.id in ended, f"{i.path} starts before {node.id} is durable"
+        if wish.early:
+            assert i.node.effect != "once"
+            assert i.node.compensation is None
+            assert not i.node.limits
+        elif i.node.effect != "pure":
+            assert any(isinstance(e, events.AttemptStarted) and e.path == i.path for e in self.journal)
+        self.running[i.path] = i
+
+    # -- acting ---------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        if self.flying is not None:
+            return
+        for wish in self.scheduler.close_batch():
+            if isinstance(wish, commands.Record):
+                self.pending.append(wish.event)
+            else:
+                if isinstance(wish, commands.StartAttempt):
+                    self.note_start(wish)
+                self.after.append(wish)
+        self.flying, self.pending = self.pending, []
+        self.acting, self.after = self.after, []
+        self.check()
+
+    def land(self) -> None:
+        if self.flying is None:
+            return
+        self.journal += self.flying
+        self.done.update({e.path: 1 for e in self.flying if isinstance(e, events.AttemptSucceeded)})
+        self.flying = None
+        self.happen(events.BatchDurable())
+        acting, self.acting = self.acting, []
+        for wish in acting:
+            match wish:
+                case commands.StartAttempt():
+                    self.start(wish)
+                case commands.CancelAttempt(instance=i):
+                    if self.running.get(i.path) is i:
+                        self.cancelling.add(i.path)
+                case commands.SetTimer(instance=i):
+                    self.timers.append(i)
+                case commands.SetDeadline(instance=i):
+                    self.deadlines.append(i)
+                case commands.Compensate():
+                    assert self.undoing is None
+                    self.undoing = wish
+                case commands.Finish(status=status):
+                    assert not self.running, f"{status} while {list(self.running)} run"
+                    self.status = status
+
+    def crash(self) -> None:
+        """Everything in memory is gone."""
+        if not self.journal:
+            return
+        self.sittings += 1
+        fresh = self.make(self.graph, **{**self.options, "replaying": True})
+        self._sit(fresh)
+        for event in self.journal:
+            fresh.handle(event)
+        resumed = events.RunResumed(epoch=self.sittings)
+        fresh.handle(resumed)
+        self.pending.append(resumed)
+        self.take(fresh.recover(), 1)
+        self.check()
+
+    # -- what may happen ------------------------------------------------------------------------------------------------
+
+    def pick(self, things: list[Any]) -> Any:
+        return things[self.rng.randrange(len(things))] if things else None
+
+    def end_attempt(self) -> None:
+        path = self.pick(sorted(self.running))
+        if path is None:
+            return
+        instance = self.running.pop(path)
+        error = self.outcome(path, instance.attempt)
+        if path in self.cancelling:
+            self.cancelling.discard(path)
+            if self.rng.random() < 0.7:
+                error = ErrorData("Cancelled", "stopped", unknown=self.rng.random() < 0.3)
+        if error is None:
+            assert self.happen(events.AttemptSucceeded(path=path, attempt=instance.attempt))
+        else:
+            assert self.happen(events.AttemptFailed(path=path, attempt=instance.attempt, error=error))
+
+    def outcome(self, path: str, attempt: int) -> ErrorData | None:
+        return self.pick(self.outcomes)  # type: ignore[no-any-return]
+
+    def say(self, key: str, choices: list[Any]) -> Any:
+        return self.pick(choices)
+
+    def answer(self) -> None:
+        if not self.questions:
+            return
+        wish = self.questions.pop(self.rng.randrange(len(self.questions)))
+        i: Instance = wish.instance  # type: ignore[attr-defined]
+        path = i.path
+        if self.say(f"{path} fails {getattr(wish, 'round', '')}", [False] * 15 + [True]):
+            error = ErrorData("ExpressionError", "what?")
+            self.happen(events.EvaluationFailed(path=path, error=error))
+            return
+        match wish:
+            case commands.AskWhen():
+                taken = self.say(path + " when", [0, 0, -1])
+                self.happen(events.ChoiceMade(path=path, taken=taken, when=True))
+            case commands.AskChoice():
+                self.happen(events.ChoiceMade(path=path, taken=self.say(path, list(range(-1, len(i.node.bodies))))))
+            case commands.AskItems(at_least=wanted):
+                count = self.counts.setdefault(path, self.say(path, [0, 1, 2, 3, 5]))
+                assert isinstance(i, Foreach)
+                if self.rng.random() < 0.5 and i.found < count and wanted <= count:
+                    self.happen(events.ItemsFound(path=path, count=max(wanted, i.found + 1)))
+                else:
+                    self.happen(events.ForeachExpanded(path=path, count=count))
+            case commands.AskLoop(round=number):
+                go_on = self.say(f"{path} {number}", [True, number < 2, False])
+                self.happen(events.LoopChecked(path=path, round=number, go_on=go_on))
+            case commands.AskMerge():
+                self.happen(events.ChoiceMade(path=path, taken=0))
+            case commands.AskBreak(highest=highest, ends_block=ends):
+                self.happen(events.IterationBroken(path=path, everything=ends, highest=highest))
+
+    def fire(self) -> None:
+        if self.timers:
+            self.happen(events.TimerFired(path=self.timers.pop(self.rng.randrange(len(self.timers))).path))
+
+    def time_out(self) -> None:
+        if self.deadlines:
+            i = self.deadlines.pop(self.rng.randrange(len(self.deadlines)))
+            if self.scheduler.open.get(i.path) is i:
+                self.happen(events.BlockTimedOut(path=i.path, error=ErrorData("Timeout", "too long")))
+
+    def undo(self) -> None:
+        if self.undoing is not None:
+            wish, self.undoing = self.undoing, None
+            path = wish.instance.path
+            self.happen(events.CompensationStarted(path=path, attempt=wish.attempt))
+            if self.say(f"undo {path} {wish.attempt}", [True, True, False]):
+                self.happen(events.CompensationSucceeded(path=path, attempt=wish.attempt))
+            else:
+                error = ErrorData("Boom", "cannot")
+                self.happen(events.CompensationFailed(path=path, attempt=wish.attempt, error=error))
+
+    def cancel(self) -> None:
+        self.happen(events.CancelRequested(timeout=self.rng.random() < 0.3))
+
+    def decide(self) -> None:
+        waiting = sorted(p for p, i in self.scheduler.open.items() if i.status is Status.WAITING)
+        path = self.pick(waiting)
+        if path is not None:
+            self.status = ""
+            self.happen(events.DecisionMade(path=path, answer=self.say(path + " decided", ["done", "retry", "fail"])))
+
+    # -- what may not happen ----------------------------------------------------------------------------------------------
+
+    def offend(self) -> None:
+        """Tell both schedulers something that cannot be."""
+        for s in (self.scheduler, self.replica):
+            event = self.lie(s)
+            before = deep(s)
+            try:
+                s.handle(event)
+            except IllegalEvent:
+                assert deep(s) == before, f"{event} was refused and has changed something"
+            else:
+                raise AssertionError(f"{event} was believed")
+
+    def lie(self, s: Scheduler) -> Event:
+        nodes = [n.id for n in walk(self.graph)]
+        open_paths = sorted(s.open)
+        i = s.open[self.pick(open_paths)] if open_paths else None
+        lies: list[Event] = [
+            events.AttemptSucceeded(path="nobody"),
+            events.AttemptSucceeded(path=f"{self.pick(nodes)}[77]/{self.pick(nodes)}", attempt=0),
+            events.ChoiceMade(path=f"{self.pick(nodes)}[0]/nobody", taken=0),
+            events.LoopChecked(path=f"{self.pick(nodes)}[1]/{self.pick(nodes)}", round=77, go_on=True),
+            events.DecisionMade(path=f"{self.pick(nodes)}[2]/{self.pick(nodes)}", answer="?"),
+            events.CompensationFailed(path="nobody", error=ErrorData("x", "x")),
+        ]
+        if s.started:
+            lies.append(events.RunStarted(run="r", workflow="w"))
+        if i is not None:
+            lies += [
+                events.AttemptSucceeded(path=i.path, attempt=-1),
+                events.AttemptFailed(path=i.path, attempt=-1, error=ErrorData("x", "x")),
+                events.AttemptStarted(path=i.path, attempt=-1),
+                events.LoopChecked(path=i.path, round=77, go_on=True),
+                events.DecisionMade(path=i.path, answer="perhaps"),
+            ]
+            if not i.asked:
+                lies += [
+                    events.ChoiceMade(path=i.path, taken=0),
+                    events.ForeachExpanded(path=i.path, count=1),
+                    events.IterationBroken(path=i.path),
+                    events.EvaluationFailed(path=i.path, error=ErrorData("x", "x")),
+                ]
+        return self.pick(lies)  # type: ignore[no-any-return]
+
+    # -- checks ---------------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        if not self.checks:
+            return
+        s = self.scheduler
+        for i in s.open.values():
+            if isinstance(i, Foreach):
+                assert len(i.live) <= i.window, f"{i.path}: {len(i.live)} iterations live"
+            if isinstance(i, Parallel) and i.node.concurrency:
+                assert len(i.live) <= i.node.concurrency
+            if i.frame.stopped and isinstance(i, Block):
+                assert i.halted or i.status is Status.READY or type(i).__name__ == "Fallen", i.path
+        recorded = self.recorded
+        for event in recorded[self.fed :]:
+            self.replica.handle(event)
+        self.fed = len(recorded)
+        live, again = known(s), known(self.replica)
+        assert again == live, _difference(live, again)
+
+    def step(self) -> None:
+        """One thing happens."""
+        rng = self.rng
+        roll = rng.random()
+        if roll < 0.02:
+            self.crash()
+        elif roll < 0.03:
+            self.cancel()
+        elif roll < 0.08:
+            self.offend()
+        elif roll < 0.10:
+            self.time_out()
+        elif roll < 0.13:
+            self.decide()
+        else:
+            rng.choice([self.close, self.land, self.end_attempt, self.end_attempt, self.answer, self.answer, self.fire, self.undo])()
+
+    def settle(self, patience: int = 20_000) -> str:
+        """No more faults: the run must end."""
+        silence = 0
+        for _ in range(patience):
+            if self.status == "waiting":
+                self.decide()
+            elif self.status:
+                return self.status
+            before = self.happened
+            for act in (self.answer, self.end_attempt, self.fire, self.undo, self.close):
+                act()
+            quiet = before == self.happened and not (self.flying or self.acting or self.after or self.pending)
+            self.land()
+            silence = silence + 1 if quiet else 0
+            if silence > 2 and not self.status:
+                alive = {p: (i.status.word, i.asked) for p, i in self.scheduler.open.items()}
+                raise AssertionError(f"the run hangs: {alive}")
+        raise AssertionError("the run does not end")
+
+
+def _difference(live: dict[str, Any], again: dict[str, Any]) -> str:
+    keys = [k for k in {**live, **again} if live.get(k) != again.get(k)]
+    return "\n".join(f"{k}:\n  live   {live.get(k)}\n  replay {again.get(k)}" for k in keys)
+
+
+def drawn_options(rng: random.Random) -> dict[str, Any]:
+    """How a run may be configured."""
+    return {
+        "jobs": rng.randint(1, 4),
+        "schedule": rng.choice(["dataflow", "dataflow", "waves"]),
+        "on_failure": rng.choice(["finish", "cancel", "continue"]),
+        "rollback": rng.choice(["all", "dependencies", "none"]),
+    }
+
+
+
+
+class TameWorld(World):
+    """A world whose answers depend on who asks and on nothing else: every run of a tame graph in it ends the same way."""
+
+    def __init__(self, rng: random.Random, graph: Graph, *, seed: int, failures: bool, **options: Any) -> None:
+        self.seed = seed
+        self.failures = failures
+        super().__init__(rng, graph, **options)
+
+    def _roll(self, key: str, sides: int) -> int:
+        return zlib.crc32(f"{self.seed} {key}".encode()) % sides
+
+    def say(self, key: str, choices: list[Any]) -> Any:
+        if key.endswith(" decided"):
+            return "retry"
+        if " fails " in key and not self.failures:
+            return False
+        return choices[self._roll(key, len(choices))]
+
+    def outcome(self, path: str, attempt: int) -> ErrorData | None:
+        if not self.failures:
+            return None
+        once = self.scheduler.open[path].node.effect == "once"
+        error = OUTCOMES[self._roll(path if once else f"{path} {attempt}", len(OUTCOMES))]
+        return None if error is not None and error.unknown else error
+
+    @property
+    def finished(self) -> set[str]:
+        return {e.path for e in self.journal if isinstance(e, events.AttemptSucceeded)}
