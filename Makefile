@@ -6,10 +6,16 @@ READY  := $(VENV)/.ready
 
 .PHONY: demo test check torture bench clean
 
-$(READY): pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Weft needs Python 3.11 or later; this is %s. Try: make PYTHON=python3.12" % sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# Compiles our modules: where the environment forbids Python to keep what it compiles (PYTHONDONTWRITEBYTECODE), every start
+# of `weft` would compile them anew.
+$(READY): $(VENV)/.installed $(shell find src -name '*.py')
+	$(BIN)/python -m compileall -q src
 	touch $@
 
 # Runs the census of Python's standard library and shows its report.

@@ -24,7 +24,7 @@ class Command(msgspec.Struct, frozen=True, eq=False):
 class StartAttempt(Command, frozen=True, eq=False):
     """Start attempt `attempt` of a leaf.
 
-    `early`: its start record rides in the next batch, it need not wait for one.
+    `early`: perform it at once, its start record need not be durable before; else after the commit of that record.
     """
 
     instance: Instance

@@ -153,6 +153,8 @@ def _value(spec: SettingSpec, value: Any, origin: str, error: type[InputError | 
                 return value
             case _:
                 return str(value)
-    except (ValueError, ExpressionError) as wrong:
+    except ExpressionError as wrong:
+        raise error(f"{origin}: {spec.name} is {value!r}, which is not a duration", hint=wrong.hint) from None
+    except ValueError as wrong:
         reason = str(wrong) if not str(wrong).startswith("invalid literal") else "it must be a whole number of 1 or more"
         raise error(f"{origin}: {spec.name} is {value!r}; {reason}") from None

@@ -86,7 +86,11 @@ def test_retries_go_on_when_a_sibling_has_failed_and_finishes() -> None:
     g = graph("a x; queued", a={"retry": Retry(2, base=5.0, jitter="none")})
     run = SimulatedRun(Scheduler(g, jobs=2), Script({"x": 2.0}, {"a": [BUSY, None], "x": failed()}))
     assert run.run() == "failed"
-    assert run.statuses == {"a": "succeeded", "x": "failed", "queued": "succeeded"}  # queued got a's slot before x failed
+    assert run.statuses == {
+        "a": "succeeded",
+        "x": "failed",
+        "queued": "succeeded",
+    }  # queued got a's slot before x failed
 
 
 def test_a_retry_that_waits_for_a_slot_when_a_sibling_fails_goes_on_as_well() -> None:
@@ -114,9 +118,7 @@ def test_a_step_that_skips_itself_counts_as_done() -> None:
 
 
 def test_a_step_may_skip_its_dependents_too() -> None:
-    run = SimulatedRun(
-        Scheduler(graph("a -> b -> c; d")), Script(outcomes={"a": failed(type="SkippedWithDependents")})
-    )
+    run = SimulatedRun(Scheduler(graph("a -> b -> c; d")), Script(outcomes={"a": failed(type="SkippedWithDependents")}))
     assert run.run() == "succeeded"
     assert run.statuses == {"a": "skipped", "b": "skipped", "c": "skipped", "d": "succeeded"}
 
@@ -200,7 +202,10 @@ def test_a_run_that_waits_for_an_answer_is_not_waiting_for_a_person_yet() -> Non
     ("event", "message"),
     [
         (events.DecisionMade(path="c", answer="done"), "c is running: there is nothing to decide"),
-        (events.DecisionMade(path="zz", answer="done"), "zz is not alive: it has ended, was never reached, or is not of this graph"),
+        (
+            events.DecisionMade(path="zz", answer="done"),
+            "zz is not alive: it has ended, was never reached, or is not of this graph",
+        ),
         (events.DecisionMade(path="a", answer="maybe"), "'maybe' is not an answer: it is done, retry or fail"),
         (events.AttemptSucceeded(path="a"), "a is waiting: attempt 1 is not running"),
         (events.AttemptSucceeded(path="c", attempt=2), "c is running: attempt 2 is not running"),

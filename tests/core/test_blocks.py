@@ -33,7 +33,11 @@ def test_any_takes_the_first_success_and_cancels_the_losers() -> None:
 
 
 def test_any_survives_failures_as_long_as_one_can_succeed() -> None:
-    run = finished(graph("p -> z", p=parallel("a", "b", "c", wait=1)), durations={"c": 5.0}, outcomes={"a": failed(), "b": failed()})
+    run = finished(
+        graph("p -> z", p=parallel("a", "b", "c", wait=1)),
+        durations={"c": 5.0},
+        outcomes={"a": failed(), "b": failed()},
+    )
     assert (run.status, winners(run)) == ("succeeded", [2])
 
 
@@ -63,9 +67,7 @@ def test_a_failure_that_any_outlives_is_no_issue() -> None:
 
 
 def test_a_success_that_comes_after_the_race_was_won_changes_nothing() -> None:
-    run = SimulatedRun(
-        Scheduler(graph("p", p=parallel("a", "b", wait=1))), Script({"b": 1.5}, stubborn={"b": None})
-    )
+    run = SimulatedRun(Scheduler(graph("p", p=parallel("a", "b", wait=1))), Script({"b": 1.5}, stubborn={"b": None}))
     assert run.run() == "succeeded"
     assert (run.statuses, winners(run)) == ({"a": "succeeded", "b": "succeeded", "p": "succeeded"}, [0])
 
@@ -221,7 +223,10 @@ def test_a_break_before_anything_else_leaves_the_loop_the_value_it_had() -> None
     closed: list[commands.CloseFrame] = []
     run = SimulatedRun(s, Script(answers={"l": 9, "stop": False, "l[1]/stop": True}))
     take = run._take
-    run._take = lambda wishes, place: (closed.extend(w for w in wishes if isinstance(w, commands.CloseFrame)), take(wishes, place))[1]  # type: ignore[method-assign]
+    run._take = lambda wishes, place: (
+        closed.extend(w for w in wishes if isinstance(w, commands.CloseFrame)),
+        take(wishes, place),
+    )[1]  # type: ignore[method-assign]
     run.run()
     assert [(c.frame.index, c.kept, c.last) for c in closed] == [(0, True, 1), (1, True, -1)]
 

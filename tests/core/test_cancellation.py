@@ -43,7 +43,12 @@ def test_a_success_that_was_faster_than_its_cancellation_is_recorded_and_compens
 
 
 def test_a_failure_of_its_own_that_was_faster_is_kept_as_a_failure() -> None:
-    run = cancelled(graph("a", a={"retry": Retry(5), "fallback": graph("f")}), 0.5, stubborn={"a": None}, outcomes={"a": failed(retryable=True)})
+    run = cancelled(
+        graph("a", a={"retry": Retry(5), "fallback": graph("f")}),
+        0.5,
+        stubborn={"a": None},
+        outcomes={"a": failed(retryable=True)},
+    )
     assert (run.status, run.statuses, list(run.started_at)) == ("cancelled", {"a": "failed"}, ["a"])
 
 

@@ -39,7 +39,9 @@ DURATIONS = {"x": 1.0, "long": 5.0, "after": 1.0, "beside": 1.0, "queued": 3.0}
         ),
     ],
 )
-def test_the_three_policies_at_the_top(policy: FailurePolicy, status: str, statuses: dict[str, str], end: float) -> None:
+def test_the_three_policies_at_the_top(
+    policy: FailurePolicy, status: str, statuses: dict[str, str], end: float
+) -> None:
     run = finished(TOP, policy, jobs=2, durations=DURATIONS, outcomes={"x": failed()})
     assert (run.status, run.statuses, run.now) == (status, statuses, end)
 
@@ -52,7 +54,14 @@ def test_the_three_policies_at_the_top(policy: FailurePolicy, status: str, statu
         (
             "continue",
             "issues",
-            {"x": "failed", "x2": "skipped", "slow": "succeeded", "slow2": "succeeded", "p": "succeeded", "z": "succeeded"},
+            {
+                "x": "failed",
+                "x2": "skipped",
+                "slow": "succeeded",
+                "slow2": "succeeded",
+                "p": "succeeded",
+                "z": "succeeded",
+            },
         ),
     ],
 )
@@ -221,7 +230,9 @@ def test_a_block_falls_back_too() -> None:
 
 
 def test_a_named_fallback_that_is_not_needed_is_skipped_and_says_so() -> None:
-    g = graph("a b", a={"fallback": graph("f", chain=True), "named_fallback": True}, b={"fallback": graph("u", chain=True)})
+    g = graph(
+        "a b", a={"fallback": graph("f", chain=True), "named_fallback": True}, b={"fallback": graph("u", chain=True)}
+    )
     run = finished(g)
     skips = [(e.path, e.reason) for e in run.recorded if isinstance(e, events.NodeSkipped)]
     assert skips == [("f", "not needed")]

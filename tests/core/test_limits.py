@@ -19,7 +19,9 @@ def many(count: int, *limits: str) -> Graph:
     return Graph([Node(id=f"n{i}", limits=limits, order=i) for i in range(count)])
 
 
-def run_with(g: Graph, limits: Mapping[str, Limit], *, jobs: int = 100, commit: float = 0.0, **script: object) -> SimulatedRun:
+def run_with(
+    g: Graph, limits: Mapping[str, Limit], *, jobs: int = 100, commit: float = 0.0, **script: object
+) -> SimulatedRun:
     run = SimulatedRun(Scheduler(g, jobs=jobs, limits=limits), Script(**script), commit=commit)  # type: ignore[arg-type]
     assert run.run() == "succeeded"
     return run

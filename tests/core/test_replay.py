@@ -7,11 +7,11 @@ import random
 from typing import Any
 
 import pytest
-from core.world import Drawing, TameWorld, World, drawn_options
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from core.world import Drawing, TameWorld, World, drawn_options
 from weft import events
 from weft.core.limits import ReadyQueue
 from weft.core.scheduler import Scheduler
@@ -160,10 +160,8 @@ def loses_order(queue: type[ReadyQueue]) -> bool:
             super().__init__(*args, **options)
             self.queue = queue(options["jobs"], {})
 
-    for seed in range(100):
-        rng = random.Random(seed)
-        drawing = Drawing(rng, depth=0)
-        world = World(rng, drawing.graph(), scheduler=Variant, outcomes=[None], jobs=2, limits={})
+    for seed in range(300):
+        world = World(rng := random.Random(seed), graph("a -> b; c d -> e"), scheduler=Variant, outcomes=[None], jobs=1)
         world.checks = False
         try:
             for _ in range(60):
@@ -193,13 +191,11 @@ def test_an_early_start_is_never_guarded_and_without_the_guard_it_is() -> None:
 
 
 def test_while_a_commit_is_in_flight_a_free_slot_is_used_by_what_is_durable() -> None:
-    g = graph("a -> after; b c")
-    run = SimulatedRun(Scheduler(g, jobs=1), Script({"b": 5.0}), commit=10.0)
+    g = graph("a -> after; b c d")
+    run = SimulatedRun(Scheduler(g, jobs=1), Script({"b": 5.0}, otherwise=2.0), commit=10.0)
     run.run()
-    assert run.started_at["a"] == 10.0
-    assert run.started_at["b"] == 11.0  # early: a's end is being committed until 21
-    assert run.started_at["c"] == 16.0
-    assert run.started_at["after"] == 31.0
+    # from 10 on nothing waits for a commit but `after`, which must not start before a's end is durable, at 22
+    assert run.started_at == {"a": 10.0, "after": 22.0, "b": 24.0, "c": 29.0, "d": 31.0}
 
 
 def test_items_of_a_concurrent_foreach_do_not_wait_for_each_others_commits() -> None:

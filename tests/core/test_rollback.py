@@ -17,7 +17,9 @@ def undoable(text: str, **settings: dict[str, object]) -> Graph:
     return graph(text, **{i: {"compensation": graph("undo"), **settings.get(i, {})} for i in ids})
 
 
-def rolled_back(g: Graph, rollback: Rollback = "all", on_failure: FailurePolicy = "finish", **script: object) -> SimulatedRun:
+def rolled_back(
+    g: Graph, rollback: Rollback = "all", on_failure: FailurePolicy = "finish", **script: object
+) -> SimulatedRun:
     run = SimulatedRun(Scheduler(g, rollback=rollback, on_failure=on_failure), Script(**script))  # type: ignore[arg-type]
     run.run()
     return run
@@ -84,7 +86,9 @@ def test_with_dependencies_a_failed_iteration_does_not_undo_its_siblings() -> No
 
 
 def test_a_compensation_that_fails_is_retried_then_reported_and_stops_nobody() -> None:
-    g = undoable("a -> b -> c -> x", x={"compensation": None}, b={"compensation_retry": Retry(3, base=2.0, jitter="none")})
+    g = undoable(
+        "a -> b -> c -> x", x={"compensation": None}, b={"compensation_retry": Retry(3, base=2.0, jitter="none")}
+    )
     run = rolled_back(g, outcomes={"x": failed()}, undo={"b": failed("cannot")})
     assert run.status == "failed"
     assert (run.scheduler.undo.rolled_back, run.scheduler.undo.failed) == (["c", "a"], ["b"])
@@ -114,7 +118,9 @@ def test_what_was_done_inside_blocks_is_undone_and_so_are_blocks() -> None:
 
 def test_a_loser_of_a_race_is_undone() -> None:
     slow = graph("slow", chain=True, slow={"compensation": graph("undo")})
-    run = rolled_back(graph("p -> z", p=parallel("fast", slow, wait=1)), durations={"slow": 9.0}, outcomes={"z": failed()})
+    run = rolled_back(
+        graph("p -> z", p=parallel("fast", slow, wait=1)), durations={"slow": 9.0}, outcomes={"z": failed()}
+    )
     assert run.scheduler.undo.rolled_back == ["slow"]
 
 

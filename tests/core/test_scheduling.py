@@ -64,7 +64,12 @@ def test_an_empty_graph_succeeds_without_a_wave() -> None:
 
 def test_the_longest_remaining_path_goes_first() -> None:
     g = graph("short; long -> longer -> longest")
-    assert simulate(g, {}, jobs=1, estimates={}).started_at == {"long": 0.0, "longer": 1.0, "short": 2.0, "longest": 3.0}
+    assert simulate(g, {}, jobs=1, estimates={}).started_at == {
+        "long": 0.0,
+        "longer": 1.0,
+        "short": 2.0,
+        "longest": 3.0,
+    }
 
 
 def test_ties_go_in_document_order() -> None:
@@ -102,7 +107,11 @@ def test_never_more_than_jobs_leaves_run_and_one_is_enough() -> None:
     g = graph(
         "p -> z",
         p=parallel(
-            graph("outer", chain=True, outer=foreach(graph("inner", chain=True, inner=foreach("x y", concurrency=3)), concurrency=2)),
+            graph(
+                "outer",
+                chain=True,
+                outer=foreach(graph("inner", chain=True, inner=foreach("x y", concurrency=3)), concurrency=2),
+            ),
             graph("other", chain=True, other=foreach("u", concurrency=5)),
         ),
     )

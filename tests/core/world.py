@@ -190,10 +190,26 @@ def deep(s: Scheduler) -> Any:
         return fields, {n: instance(i) for n, i in f.open.items()}
 
     queue = s.queue
-    heaps = [[(*e[:4], e[4].path) for e in h if e[4].status is Status.READY] for h in (queue._fresh, queue._flying, queue._ready)]
+    heaps = [
+        [(*e[:4], e[4].path) for e in h if e[4].status is Status.READY]
+        for h in (queue._fresh, queue._flying, queue._ready)
+    ]
     gates = {name: (g.used, [e[4].path for e in g.parked]) for name, g in queue._gates.items()}
-    loose = {n: _plain(getattr(s, n)) for n in ("busy", "batch", "durable", "paused", "committing", "unrecorded", "flying")}
-    return frame(s.root), sorted(s.open), known(s)["run"], known(s)["undo"], heaps, gates, queue.used, loose, len(s.out), len(s.todo)
+    loose = {
+        n: _plain(getattr(s, n)) for n in ("busy", "batch", "durable", "paused", "committing", "unrecorded", "flying")
+    }
+    return (
+        frame(s.root),
+        sorted(s.open),
+        known(s)["run"],
+        known(s)["undo"],
+        heaps,
+        gates,
+        queue.used,
+        loose,
+        len(s.out),
+        len(s.todo),
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -300,8 +316,15 @@ class World:
         ended = {e.path for e in self.journal if isinstance(e, events.AttemptSucceeded)}
         for need in i.frame.graph.needs[i.index]:
             node = i.frame.graph.nodes[need]
-            decided = any(isinstance(e, events.DecisionMade) and e.path == i.frame.prefix + node.id for e in self.journal)
-            if node.kind == "leaf" and node.fallback is None and i.frame.status[need] == Status.SUCCEEDED and not decided:
+            decided = any(
+                isinstance(e, events.DecisionMade) and e.path == i.frame.prefix + node.id for e in self.journal
+            )
+            if (
+                node.kind == "leaf"
+                and node.fallback is None
+                and i.frame.status[need] == Status.SUCCEEDED
+                and not decided
+            ):
                 assert i.frame.prefix + node.id in ended, f"{i.path} starts before {node.id} is durable"
         if wish.early:
             assert i.node.effect != "once"
@@ -322,6 +345,9 @@ class World:
             else:
                 if isinstance(wish, commands.StartAttempt):
                     self.note_start(wish)
+                    if wish.early:
+                        self.start(wish)
+                        continue
                 self.after.append(wish)
         self.flying, self.pending = self.pending, []
         self.acting, self.after = self.after, []
@@ -536,7 +562,18 @@ class World:
         elif roll < 0.13:
             self.decide()
         else:
-            rng.choice([self.close, self.land, self.end_attempt, self.end_attempt, self.answer, self.answer, self.fire, self.undo])()
+            rng.choice(
+                [
+                    self.close,
+                    self.land,
+                    self.end_attempt,
+                    self.end_attempt,
+                    self.answer,
+                    self.answer,
+                    self.fire,
+                    self.undo,
+                ]
+            )()
 
     def settle(self, patience: int = 20_000) -> str:
         """No more faults: the run must end."""
@@ -571,8 +608,6 @@ def drawn_options(rng: random.Random) -> dict[str, Any]:
         "on_failure": rng.choice(["finish", "cancel", "continue"]),
         "rollback": rng.choice(["all", "dependencies", "none"]),
     }
-
-
 
 
 class TameWorld(World):

@@ -17,7 +17,7 @@ from weft.runtimes import writing
 from weft.runtimes.base import AttemptContext, FileList, FileRows, World
 from weft.runtimes.failures import MAX_BYTES
 from weft.runtimes.file import SMALL, FileSink
-from weft.runtimes.rows import STEP
+from weft.runtimes.rows import STEP, open_rows
 from weft.runtimes.writing import Stopped, write
 
 
@@ -96,7 +96,7 @@ def test_rows_read_lazily_are_those_read_at_once(
     lazy = attempt("source:file", settings, lazy=True)
     assert isinstance(lazy, FileRows)
     assert lazy.count == len(rows)
-    opened = lazy.rows(world)
+    opened = open_rows(lazy, world)
     assert list(opened) == rows
     assert list(opened) == rows
     assert [opened[index] for index in reversed(range(len(rows)))] == rows[::-1]
@@ -121,7 +121,7 @@ def many(project: Path, attempt: Any) -> FileRows:
 
 
 def test_rows_are_found_in_any_order(many: FileRows, world: World) -> None:
-    rows = many.rows(world)
+    rows = open_rows(many, world)
     assert len(rows) == many.count == 5 * STEP
     for index in (0, 1, 4 * STEP + 3, 3, STEP, STEP - 1, 5 * STEP - 1, 2 * STEP, -1, 0):
         number = index % (5 * STEP)
@@ -148,7 +148,7 @@ def test_a_bad_row_is_found_when_the_file_is_read_first(refused: Any, project: P
 
 def test_a_file_that_was_changed_is_refused(many: FileRows, world: World, project: Path) -> None:
     path = project / "many.csv"
-    rows = many.rows(world)
+    rows = open_rows(many, world)
     assert rows[0]["n"] == "0"
     text = path.read_text()
     path.write_text(text.replace("row", "ROW"))
@@ -159,25 +159,25 @@ def test_a_file_that_was_changed_is_refused(many: FileRows, world: World, projec
     assert caught.value.type == "ChangedFileError"
     assert caught.value.message == "the file 'many.csv' has changed since it was read"
     with pytest.raises(AttemptError, match="has changed"):
-        many.rows(world)
+        open_rows(many, world)
     path.write_text(text)
-    again = many.rows(world)
+    again = open_rows(many, world)
     assert again[7]["n"] == "7"
     again.close()
     path.unlink()
     with pytest.raises(AttemptError, match="no such file"):
-        many.rows(world)
+        open_rows(many, world)
 
 
 def test_a_file_touched_but_not_changed_goes_on(many: FileRows, world: World, project: Path) -> None:
     os.utime(project / "many.csv", ns=(1, 1))
-    rows = many.rows(world)
+    rows = open_rows(many, world)
     assert sum(1 for _ in rows) == 5 * STEP
     rows.close()
 
 
 def test_the_rows_of_a_replaced_file_stay_those_that_were_opened(many: FileRows, world: World, project: Path) -> None:
-    rows = many.rows(world)
+    rows = open_rows(many, world)
     (project / "new").write_text("n,text\n")
     (project / "new").rename(project / "many.csv")
     assert rows[3 * STEP]["n"] == str(3 * STEP)
@@ -239,7 +239,7 @@ def test_found_files_are_read_when_a_format_is_given(attempt: Any, tree: Path, w
     assert attempt("source:files", {"pattern": "*.json", "format": "auto"}) == whole
     lazy = attempt("source:files", {"pattern": "*.json", "format": "auto"}, lazy=True)
     assert isinstance(lazy, FileList)
-    opened = lazy.rows(world)
+    opened = open_rows(lazy, world)
     assert list(opened) == whole
     assert opened[1] == whole[1]
     (tree / "b.json").write_text("200")

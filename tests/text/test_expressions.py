@@ -391,7 +391,7 @@ def test_what_is_clear_does_not_warn(text: str) -> None:
         ),
         ("$itme", "WEFT409", (0, 5), "there is no $itme", "did you mean $item?"),
         ("$run.name", "WEFT409", (0, 4), "there is no $run.name", "known are $run.id $run.status $run.started_at"),
-        ("{a: 1, a: 2}", "WEFT410", (7, 8), "the key `a` stands twice in one object", None),
+        ("{a: 1, a: 2}", "WEFT410", (7, 8), 'the key "a" stands twice in one object', None),
         (
             "{fetch-all: 1}",
             "WEFT400",

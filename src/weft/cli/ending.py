@@ -55,7 +55,7 @@ def statuses(result: RunResult) -> dict[str, int]:
 
 def show_output(output: Any, out: Out) -> None:
     """The document's output on one line, cut when it is long."""
-    if output is None:
+    if output is None or output == "":
         return
     from weft.cli.json import encode
 

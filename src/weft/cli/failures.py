@@ -77,7 +77,7 @@ def _document(error: DocumentError, err: Out) -> int:
 
     show(error.diagnostics, getattr(error, "source", None), err)
     names = sorted({d.file for d in error.diagnostics})
-    say(err, f"{', '.join(map(one_line, names))}: {summary(error.diagnostics)}; nothing was run")
+    say(err, f"{', '.join(map(one_line, names))}: {summary(error.diagnostics)}")
     return error.exit_code
 
 

@@ -23,7 +23,7 @@ LISTED = 10_000
 """Nodes at most in one object."""
 _TIMES = ("at", "due")
 _HARMFUL = re.compile(
-    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _encoder = msgspec.json.Encoder(enc_hook=str)
 

@@ -119,9 +119,8 @@ def _sit(work: Callable[[], Outcome], view: Guarded, now: Streams, *, as_json: b
     if as_json and not events:
         from weft.cli.json import run_pieces
 
-        code = None if outcome.interrupted and outcome.result.status == "running" else outcome.exit_code
-        status = "interrupted" if code is None else None
-        for piece in run_pieces(outcome.result, code, status):
+        status = "interrupted" if outcome.interrupted and outcome.result.status == "running" else None
+        for piece in run_pieces(outcome.result, outcome.exit_code, status):
             now.out.send(piece)
     from weft.cli.ending import show_outcome, show_way_on
 

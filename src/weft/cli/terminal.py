@@ -33,7 +33,7 @@ _UNREADY = (errno.EAGAIN, errno.EINTR)
 
 _HARMFUL = (
     r"\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    r"\ud800-\udfff\U000e0000-\U000e0fff"
+    r"\ud800-\udfff\U000e0000-\U000e007f"
 )
 _HARMFUL_IN_TEXT = re.compile(f"[{_HARMFUL}]")
 _HARMFUL_IN_LINE = re.compile(f"[{_HARMFUL}\t\n]")

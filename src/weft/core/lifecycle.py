@@ -196,9 +196,11 @@ class Lifecycle:
 
     def succeeded(self, instance: Instance) -> None:
         """It has an output. Of a block in which nothing could happen, nothing is to be undone."""
-        if instance.node.compensation is not None and instance.begun:
+        node = instance.node
+        if node.compensation is not None and instance.begun:
             self.undo.register(instance, completed=True)
-        self.spare_fallback(instance)
+        if node.named_fallback:
+            self.spare_fallback(instance)
         self.end(instance, releases=True)
 
     def spare_fallback(self, instance: Instance) -> None:

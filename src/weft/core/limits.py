@@ -10,8 +10,8 @@ A ready leaf lives in one of three heaps, by how safe it is to start it at once:
     flying     became ready in the batch that is being committed
     ready      everything that made it ready is durable
 
-`close_batch` starts from all of them (its starts ride in the batch itself); between two commits only `ready` ones
-start.
+`close_batch` starts from all of them: their start records ride in the batch. While a commit is in flight only `ready`
+ones start. They need not wait for a commit in either case, unless something else guards them.
 """
 
 from __future__ import annotations
@@ -85,12 +85,14 @@ class _Gate:
 class ReadyQueue:
     """Ready leaves in the order in which they should start, held against the limits."""
 
-    __slots__ = ("_flying", "_fresh", "_gates", "_ready", "_seq", "jobs", "used")
+    __slots__ = ("_flying", "_fresh", "_gates", "_ready", "_seq", "jobs", "safe", "used")
 
     def __init__(self, jobs: int, limits: Mapping[str, Limit]) -> None:
         self.jobs = jobs
         self.used = 0
         """Slots that are taken."""
+        self.safe = False
+        """Whether the last leaf that was given out need not wait for a commit."""
         self._gates = {name: _Gate(limit) for name, limit in limits.items()}
         self._ready: list[Entry] = []
         self._flying: list[Entry] = []
@@ -130,9 +132,10 @@ class ReadyQueue:
         while self.used < self.jobs:
             heap = self._ready
             if not early:
-                for other in (self._flying, self._fresh):
-                    if other and (not heap or other[0] < heap[0]):
-                        heap = other
+                if self._flying and (not heap or self._flying[0] < heap[0]):
+                    heap = self._flying
+                if self._fresh and (not heap or self._fresh[0] < heap[0]):
+                    heap = self._fresh
             if not heap:
                 return None
             instance = heap[0][4]
@@ -140,8 +143,10 @@ class ReadyQueue:
                 heappop(heap)
                 continue
             node = instance.node
-            if early and (node.limits or node.effect == "once" or node.compensation is not None):
+            guarded = node.limits or node.effect == "once" or node.compensation is not None
+            if early and guarded:
                 return None
+            self.safe = heap is self._ready and not guarded
             entry = heappop(heap)
             if node.limits and self._park(entry, now):
                 continue

@@ -28,7 +28,11 @@ def _measure(graph: Graph, weight: Callable[[Node], float | None], local: dict[G
     """Remaining paths inside each body alone; returns the length of the graph's own critical path."""
     weights = []
     for node in graph.nodes:
-        inner = [_measure(body, weight, local) for body in _inside(node)] if node.bodies or node.fallback is not None else ()
+        inner = (
+            [_measure(body, weight, local) for body in _inside(node)]
+            if node.bodies or node.fallback is not None
+            else ()
+        )
         own = weight(node)
         if node.bodies:
             weights.append(max(inner, default=1.0) if own is None else own)

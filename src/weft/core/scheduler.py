@@ -9,9 +9,10 @@ same events to a fresh scheduler gives the same state: resume is a fold over the
                          is in flight, attempts that may start on a slot that became free meanwhile (`early`)
     close_batch(now)     the batch is about to be made durable: everything that may start, given that it will be
 
-A slot is free when its work ends, not when its end is durable. What starts early on such a slot has needs that are
-durable already - the batch that is being gathered and the one in flight do not count - and is never `once`, has no
-compensation and no named limit. At most `MAX_UNRECORDED` ends may be unrecorded by that.
+A slot is free when its work ends, not when its end is durable. What starts `early` - while a commit is in flight, or
+without waiting for the one that takes its start record - has needs that are durable already (the batch that is being
+gathered and the one in flight do not count), is never `once`, has no compensation and no named limit. At most
+`MAX_UNRECORDED` ends may be unrecorded by that.
 
 A replay must not depend on `jobs`, on a window or on learnt weights. So while `replaying`, nothing starts by itself
 and no iteration opens by itself: the events say what had started (see replay.py). An end whose needs are not met is
@@ -65,8 +66,8 @@ class Scheduler(Lifecycle):
             self.unearthed.clear()
         if self.undo.stopped:
             self.undo.settle()
-        if self.committing and self.unrecorded + self.flying + self.queue.used < MAX_UNRECORDED:
-            self._start_ready(early=True)
+        if self.committing:
+            self._start_early()
         out = self.out
         self.out = []
         if self.withdrew:
@@ -79,7 +80,7 @@ class Scheduler(Lifecycle):
         self.now = now
         if not self.replaying and not self.finished:
             self.queue.reopen(now)
-            self._start_ready(early=False)
+            self._start_ready()
             self._end_if_idle()
         self.queue.close()
         self.batch += 1
@@ -119,20 +120,29 @@ class Scheduler(Lifecycle):
 
     # -- starting ---------------------------------------------------------------------------------------------------
 
-    def _start_ready(self, *, early: bool) -> None:
-        if self.paused or self.replaying:
+    def _start_ready(self) -> None:
+        if self.paused:
             return
-        if not early and self.unstarted:
-            for instance in self.unstarted:
-                if instance.status is Status.READY:
-                    self._start(instance, early=False)
-            self.unstarted = []
-        pop = self.queue.pop
-        now = self.now
-        while (found := pop(now, early=early)) is not None:
-            self._start(found, early=early)
-        if not early and (wait := self.queue.next_opening(now)) is not None:
+        for instance in self.unstarted:
+            if instance.status is Status.READY:
+                self._start(instance, early=False)
+        self.unstarted.clear()
+        queue = self.queue
+        room = MAX_UNRECORDED - self.unrecorded
+        while (found := queue.pop(self.now, early=False)) is not None:
+            self._start(found, early=queue.safe and queue.used <= room)
+        if (wait := queue.next_opening(self.now)) is not None:
             self.out.append(commands.Wake(wait))
+
+    def _start_early(self) -> None:
+        """A commit is in flight: use the slots that have become free meanwhile."""
+        queue = self.queue
+        room = min(queue.jobs, MAX_UNRECORDED - self.unrecorded - self.flying)
+        while queue.used < room and not self.paused:
+            found = queue.pop(self.now, early=True)
+            if found is None:
+                return
+            self._start(found, early=True)
 
     def _start(self, instance: Instance, *, early: bool) -> None:
         instance.attempt += 1

@@ -38,6 +38,7 @@ from weft.events import (
 from weft.graph.model import Graph
 from weft.graph.work import ChoiceWork, Evaluable, ForeachWork, LoopWork, ParallelWork, Work
 from weft.runtimes.base import FileList, FileRows, Rows, World
+from weft.runtimes.rows import open_rows
 
 Draw = Callable[[str, Callable[[], object]], object]
 
@@ -137,7 +138,7 @@ class Evaluator:
         return View(self.scope(instance.frame), work, self._draw(instance.path, purpose), more=more, load=load)
 
     def _read_all(self, reference: FileRows | FileList) -> list[Any]:
-        rows = reference.rows(self.world)
+        rows = open_rows(reference, self.world)
         try:
             return list(rows)
         finally:
@@ -233,7 +234,7 @@ class Evaluator:
 
     def _as_items(self, value: Any) -> tuple[list[Any] | Rows, str]:
         if isinstance(value, FileRows | FileList):
-            return value.rows(self.world), values.digest(type(value).__name__, value)
+            return open_rows(value, self.world), values.digest(type(value).__name__, value)
         if value is None:
             value = []
         elif isinstance(value, dict):

@@ -6,7 +6,6 @@ the encoded values go to a file that has no name and vanishes with the process (
 
 from __future__ import annotations
 
-import tempfile
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +66,8 @@ class Spool:
 
     def _spill(self) -> None:
         if self._file is None:
+            import tempfile  # 4 ms that most runs never need
+
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed in close()
         self._file.seek(0, 2)
         self._file.write(self._buffer)

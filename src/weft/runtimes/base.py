@@ -64,7 +64,7 @@ class FileRows(msgspec.Struct, frozen=True):
     """Rows that stay in their file: what `source:file` returns when everything that reads it can stream.
 
     `path` is relative to the project folder where it lies inside it, else absolute; `digest` is the sha256
-    (hex) of the whole file, `mtime_ns` only saves computing it again. `rows(world)` opens them; a file that
+    (hex) of the whole file, `mtime_ns` only saves computing it again. `rows.open_rows` opens them; a file that
     is no longer the one that was read raises AttemptError (`ChangedFileError`).
     """
 
@@ -75,12 +75,6 @@ class FileRows(msgspec.Struct, frozen=True):
     """`lines`, `jsonl` or `csv`."""
     count: int
     mtime_ns: int = 0
-
-    def rows(self, world: World) -> Rows:
-        """The rows, to be closed after use."""
-        from weft.runtimes.rows import open_file_rows
-
-        return open_file_rows(self, world)
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -100,12 +94,6 @@ class FileList(msgspec.Struct, frozen=True):
     """Absolute: what the entries' paths are relative to."""
     format: str
     entries: tuple[FileEntry, ...]
-
-    def rows(self, world: World) -> Rows:
-        """The files as `{path, name, size, content}`, each read when asked for; to be closed after use."""
-        from weft.runtimes.rows import open_file_list
-
-        return open_file_list(self, world)
 
 
 Reference = FileRows | FileList

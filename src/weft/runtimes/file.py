@@ -28,7 +28,7 @@ from weft.runtimes.formats import (
     render_rows,
 )
 from weft.runtimes.paths import open_file
-from weft.runtimes.rows import read_open, read_value, scan
+from weft.runtimes.rows import open_rows, read_open, read_value, scan
 from weft.runtimes.writing import append, write
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _list(world: World, pattern: str, form: str | None, lazy: bool) -> object:
 def _write(world: World, text: str, given: object, form: str, pretty: bool, stop: threading.Event) -> int:
     if not isinstance(given, FileRows | FileList):
         return write(world, text, [render(given, form, pretty=pretty)], stop)
-    with closing(given.rows(world)) as rows:
+    with closing(open_rows(given, world)) as rows:
         if form == "json":
             return write(world, text, json_array(rows, pretty=pretty), stop)
         if form == "csv":
@@ -166,7 +166,7 @@ def _append(world: World, text: str, given: object, form: str, pretty: bool, sto
         raise bad_setting("append", f"a {form} file has one value and no end to add to", "use format jsonl")
     if not isinstance(given, FileRows | FileList):
         return append(world, text, lambda there: _more(there, given, form, text), stop)
-    with closing(given.rows(world)) as rows:
+    with closing(open_rows(given, world)) as rows:
         listed: Any = list(rows) if form == "text" else rows
         return append(world, text, lambda there: _more(there, listed, form, text), stop)
 

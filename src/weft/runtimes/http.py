@@ -16,6 +16,7 @@ from weft.runtimes.exchange import Answer, Request, checked_headers, exchange
 from weft.runtimes.failures import bad_format, bad_setting
 from weft.runtimes.formats import in_text, render
 from weft.runtimes.network import shown
+from weft.runtimes.rows import open_rows
 from weft.runtimes.strictjson import strict_json
 from weft.runtimes.writing import write
 from weft.values import type_name
@@ -99,7 +100,7 @@ async def _whole(ctx: AttemptContext, given: object) -> object:
         return given
 
     def read() -> list[Any]:
-        with closing(given.rows(ctx.world)) as rows:
+        with closing(open_rows(given, ctx.world)) as rows:
             return list(rows)
 
     return await ctx.in_thread(read)

@@ -13,17 +13,14 @@ import hashlib
 import os
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from weft.errors import AttemptError
-from weft.runtimes.base import FileList, FileRows
+from weft.runtimes.base import FileList, FileRows, Reference, Rows, World
 from weft.runtimes.failures import MAX_BYTES, file_error, too_large
 from weft.runtimes.formats import as_text, csv_header, csv_records, csv_row, format_of, json_row, parse
 from weft.runtimes.paths import open_file, relative_name
 from weft.values import decode
-
-if TYPE_CHECKING:
-    from weft.runtimes.base import World
 
 STEP = 1024
 _BOM = b"\xef\xbb\xbf"
@@ -213,6 +210,15 @@ class FileListReader(Sequence[Any]):
         """Nothing is held open between two files."""
 
 
+def open_rows(reference: Reference, world: World) -> Rows:
+    """The list that a reference stands for, to be closed after use: the rows of a file, or the files of a list as
+    `{path, name, size, content}`, each read when asked for.
+
+    Raises AttemptError when a file cannot be opened or is no longer the one that was read.
+    """
+    return open_file_rows(reference, world) if isinstance(reference, FileRows) else FileListReader(reference, world)
+
+
 def open_file_rows(reference: FileRows, world: World) -> FileRowReader:
     """The rows of `reference`. Raises AttemptError when the file cannot be opened or has changed."""
     where = os.path.join(world.project, reference.path)  # noqa: PTH118 - text, cleaned where it is opened
@@ -225,11 +231,6 @@ def open_file_rows(reference: FileRows, world: World) -> FileRowReader:
     except BaseException:
         file.close()
         raise
-
-
-def open_file_list(files: FileList, world: World) -> FileListReader:
-    """The files of `files`, opened one by one."""
-    return FileListReader(files, world)
 
 
 def scan(world: World, text: str, form: str) -> FileRows:

@@ -75,7 +75,7 @@ class Delay:
         doc="Waits. A resumed run waits only for what is left.",
         output="its input",
         main="duration",
-        effect="pure",
+        effect="idempotent",  # its start goes on record: that is how a resume knows what is left
         settings=(Setting("duration", "duration", "how long: 500ms, 5s, 1m, 2h", required=True),),
     )
     holds_slot: ClassVar[bool] = False

@@ -16,6 +16,7 @@ from weft.errors import ExpressionError
 from weft.kinds import KindSpec, Setting
 from weft.runtimes.base import AttemptContext, Bound, FileList, FileRows, Rows
 from weft.runtimes.formats import in_text, parse
+from weft.runtimes.rows import open_rows
 
 TURN = 0.005
 """Seconds after which the event loop gets its turn."""
@@ -169,7 +170,7 @@ async def _each(ctx: AttemptContext, given: object, names: dict[str, Any], act: 
 
 async def _opened(ctx: AttemptContext, given: object) -> Sequence[Any] | Rows:
     if isinstance(given, FileRows | FileList):
-        return await ctx.in_thread(given.rows, ctx.world)
+        return await ctx.in_thread(open_rows, given, ctx.world)
     if given is None:
         return []
     return given if isinstance(given, Sequence) and not isinstance(given, str) else [given]

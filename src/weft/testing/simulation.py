@@ -191,6 +191,9 @@ class SimulatedRun:
             else:
                 if isinstance(wish, commands.StartAttempt):
                     self._note_start(wish)
+                    if wish.early:
+                        self._start(wish)
+                        continue
                 self._after.append(wish)
         self.flying, self.pending = self.pending, []
         self._acting, self._after = self._after, []

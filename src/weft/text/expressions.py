@@ -32,7 +32,7 @@ CODES: dict[str, str] = {
     "WEFT402": "a text, a bracket or a {{ is not closed",
     "WEFT403": "the expression is too long or too deeply nested",
     "WEFT404": "two values side by side, or a word of another language",
-    "WEFT405": "a number or an escape that cannot be read",
+    "WEFT405": "a number, a name or an escape that cannot be read",
     "WEFT406": "an unknown function, or a call of something that is no function",
     "WEFT407": "a wrong number of arguments, or a lambda where none (or no lambda where one) belongs",
     "WEFT408": "a node's record has no such field",
@@ -119,9 +119,9 @@ class Expression:
 def parse(text: str, *, nodes: Collection[str] = (), names: Collection[str] = ()) -> Expression:
     """The expression that `text` writes.
 
-    `nodes` are the ids of the document, `names` what else is known and has no record: items, indexes, inputs.
-    A bare name that is neither still parses and becomes a Reference of kind "name".
-    Raises ExpressionError (code `WEFT4xx`) with the place and a hint.
+    `nodes` are the ids of the document (a set, where there are many expressions), `names` what else is known and
+    has no record: items, indexes, inputs. A bare name that is neither still parses and becomes a Reference of kind
+    "name". Raises ExpressionError (code `WEFT4xx`) with the place and a hint.
     """
     return parse_part(text, 0, len(text), nodes, names)
 

@@ -75,7 +75,7 @@ def unique(frame: Frame, values: object, by: ItemFunction | None = None) -> list
     seen: dict[object, object] = {}
     for index, each in enumerate(items(values)):
         key = each if by is None else by(each, index)
-        frame.take(1)
+        frame.take(2)
         measure(key, frame)
         seen.setdefault(identity(key), each)
     return list(seen.values())
@@ -213,7 +213,8 @@ def compact(frame: Frame, values: object) -> list[object]:
 
 
 def concat(frame: Frame, *values: object) -> object:
-    if values and all(isinstance(each, str) for each in values):
+    frame.take(1)
+    if all(isinstance(each, str) for each in values):
         texts = [str(each) for each in values]
         frame.take(sum(map(weight, texts)))
         return "".join(texts)
@@ -287,12 +288,22 @@ def find(_frame: Frame, values: object, test: ItemFunction) -> object:
     return next((each for index, each in enumerate(items(values)) if test(each, index)), None)
 
 
-def some(_frame: Frame, values: object, test: ItemFunction | None = None) -> bool:
-    return any(each if test is None else test(each, index) for index, each in enumerate(items(values)))
+def some(frame: Frame, values: object, test: ItemFunction | None = None) -> bool:
+    if test is None:
+        return any(_each(frame, values))
+    return any(test(each, index) for index, each in enumerate(items(values)))
 
 
-def every(_frame: Frame, values: object, test: ItemFunction | None = None) -> bool:
-    return all(each if test is None else test(each, index) for index, each in enumerate(items(values)))
+def every(frame: Frame, values: object, test: ItemFunction | None = None) -> bool:
+    if test is None:
+        return all(_each(frame, values))
+    return all(test(each, index) for index, each in enumerate(items(values)))
+
+
+def _each(frame: Frame, values: object) -> Sequence[object]:
+    xs = items(values)
+    frame.take(len(xs) // 16)
+    return xs
 
 
 def group_by(frame: Frame, values: object, by: ItemFunction) -> dict[str, list[object]]:

@@ -8,6 +8,9 @@ MAX_NESTING = 64
 MAX_HEIGHT = 128
 """Levels of a parsed expression: bounds every recursion over it."""
 
+CALL_COST = 8
+"""A call takes as long as this many other nodes; eight nodes inside a lambda cost a step."""
+
 RECORD_FIELDS = ("output", "error", "status", "attempts", "duration", "stderr", "exit_code")
 SPECIALS = (
     "item", "index", "first", "last", "items", "acc", "branch", "branches", "iteration", "error", "body", "key",

@@ -186,7 +186,7 @@ class _Machine:
 class _Program:
     """A compiled pattern."""
 
-    __slots__ = ("flags", "groups", "heads", "machine", "part", "quick", "size")
+    __slots__ = ("flags", "groups", "heads", "machine", "part", "quick", "size", "tries")
 
     def __init__(self, pattern: str, flags: str) -> None:
         reader = Reader(pattern, flags)
@@ -203,10 +203,16 @@ class _Program:
         first = self.part.parts[0] if isinstance(self.part, Row) and self.part.parts else self.part
         self.heads = isinstance(first, Place) and first.piece == r"\A"
         self.machine: _Machine | None = None
+        self.tries: dict[int, float] = {}
 
     def search(self, text: str, fuel: Steps) -> list[str | None] | None:
         """The first match: the whole and the groups."""
-        tries = ways(self.part, len(text), True)
+        size = len(text)
+        if size > 256:
+            size = 1 << size.bit_length()
+        tries = self.tries.get(size, 0.0)
+        if not tries:
+            tries = self.tries[size] = ways(self.part, size, True)
         starts = 1 if self.heads else len(text) + 1
         cost = tries * starts * self.size
         if cost <= _QUICK or tries <= 16:

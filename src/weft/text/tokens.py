@@ -19,6 +19,9 @@ from weft.text.data import INT_MAX, show
 MAX_LENGTH = 65_536
 """Characters of one expression."""
 
+MAX_NAME = 128
+"""Characters of one name."""
+
 
 class Token(msgspec.Struct):
     """`text` is what stands there; `value` a number or the meaning of a quoted text."""
@@ -89,6 +92,10 @@ def tokenize(text: str, start: int, end: int, hyphenated: Collection[str]) -> li
         elif kind == "number":
             token = _number(text, at, stop, end)
         else:
+            if stop - at > MAX_NAME:
+                raise ExpressionError(
+                    f"a name has at most {MAX_NAME} characters, this one has {stop - at:,}", at, stop, code="WEFT405"
+                )
             if kind == "name" and hyphenated and not after_dot:
                 stop = _longest_id(text, at, stop, end, hyphenated)
             token = Token(kind, text[at:stop], at, stop)  # type: ignore[arg-type]

@@ -9,9 +9,10 @@ from typing import NoReturn
 from weft.errors import nearest
 from weft.text import syntax
 from weft.text.cursor import Cursor
-from weft.text.data import INT_MAX
+from weft.text.data import INT_MAX, show
 from weft.text.functions import FUNCTIONS, suggestion
 from weft.text.grammar import (
+    CALL_COST,
     CONSTANTS,
     FOREIGN_WORDS,
     RECORD_FIELDS,
@@ -305,6 +306,7 @@ class ValuesParser(Cursor, ABC):
             )  # fmt: skip
         self.calls_recorded = self.calls_recorded or function.recorded
         self.makes = self.makes or function.makes
+        self.count += CALL_COST - 1
         made = syntax.Call(name.start, name.end, 0, name.text, tuple(arguments))
         self.made(made, *arguments)
         return made
@@ -408,7 +410,7 @@ class ValuesParser(Cursor, ABC):
             self.entry_key(token)
         key = str(token.value) if token.kind == "text" else token.text
         if key in seen:
-            self.fail("WEFT410", f"the key `{token.text}` stands twice in one object", token)
+            self.fail("WEFT410", f"the key {show(key)} stands twice in one object", token)
         seen.add(key)
         follows = self.peek()
         if follows.kind == "operator" and follows.text == ":":

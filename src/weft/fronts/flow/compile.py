@@ -178,7 +178,8 @@ class _Compiler:
 
     def _context(self, entry: Entry) -> Mapping[str, tuple[str, ...]]:
         sets = self._analysis.sets
-        return {name: tuple(s.id for s in sets.before(entry.seat, name)) for name in entry.context}
+        found = {name: tuple(s.id for s in sets.before(entry.seat, name)) for name in entry.context}
+        return {name: ids for name, ids in found.items() if ids}
 
     def _parallel(self, entry: Entry, common: dict[str, Any]) -> Work:
         names = []

@@ -25,7 +25,7 @@ class Digests:
     """The digests of all nodes. `own` covers only what is written in a node, `node` also what it needs."""
 
     def __init__(self, made: Outline, entries: Mapping[Seat, Entry], waits: Edges) -> None:
-        self.own: dict[Seat, str] = {}
+        self.own = {seat: digest(_definition(entry)) for seat, entry in entries.items()}
         self.node: dict[Seat, str] = {}
         self._entries = entries
         self._seats = made.seats
@@ -37,7 +37,6 @@ class Digests:
 
     def _add(self, seat: Seat) -> None:
         entry = self._entries[seat]
-        self.own[seat] = digest(_definition(entry))
         needed = self._needed[seat] = self._needs(seat, entry)
         self.node[seat] = digest(self.own[seat], needed)
 
@@ -46,9 +45,12 @@ class Digests:
         targets = {use.target for use in entry.uses if not seat.order <= use.target.order <= seat.last}
         if entry.given is not None and entry.reads_given:
             targets.add(entry.given)
+        later = {t for t in targets if t.order > seat.order and t not in self.node}  # of an earlier round of a loop
+        targets -= later
         around = seat.body.owner
         inside_of = {seat, *seat.around()}
         found = sorted((t.id, self._whole_of(t)) for t in targets if t not in inside_of)
+        found += sorted((t.id, self.own[t]) for t in later)
         if around is not None:
             found += self._needed[around]
             if seat.index > 0:

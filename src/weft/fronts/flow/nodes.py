@@ -12,6 +12,7 @@ from weft.fronts.flow.outline import Seat, is_name
 from weft.fronts.flow.parameters import read_parameters
 from weft.fronts.flow.reading import Entry, Reader, Sight
 from weft.fronts.flow.settings import duration, piece, read_settings
+from weft.fronts.flow.tags import RESERVED_IDS
 from weft.graph.work import Constant, Evaluable
 from weft.kinds import Kinds
 from weft.policy import Retry
@@ -257,7 +258,8 @@ class NodeReader:
             if entry.wait < 1 or (entry.wait > branches and not entry.seat.element.damaged):
                 there = f"there are {branches}" if branches != 1 else "there is one"
                 message = f"`wait` is for {found[1]} branches, and {there}"
-                self.reader.error("WEFT324", message, text, f"write n(1) to n({max(branches, 1)}), any or all")
+                counts = f"n(1) to n({branches})" if branches > 1 else "n(1)"
+                self.reader.error("WEFT324", message, text, f"write {counts}, any or all")
         elif word == "any":
             entry.wait = 1
         elif word != "all":
@@ -297,12 +299,20 @@ class NodeReader:
         if text is None:
             return None
         word = text.value.strip()
-        if not is_name(word):
-            fixed = re.sub(r"[^A-Za-z0-9_]", "_", word.lstrip("$"))
-            hint = f"write `{fixed}`" if is_name(fixed) else "a name is a letter, then letters, digits and underscores"
-            self.reader.error("WEFT326", f"{quoted(word, 40)} cannot be the name of an {what}", text, hint)
-            return None
-        return word
+        if is_name(word):
+            return word
+        self._no_name(text, word.lstrip("$"), f"an {what}")
+        return None
+
+    def _no_name(self, text: Text, bare: str, what: str) -> None:
+        fixed = re.sub(r"[^A-Za-z0-9_]", "_", bare)
+        hint = "a name is a letter, then letters, digits and underscores"
+        if bare in RESERVED_IDS:
+            hint = "it is a word of expressions"
+        elif is_name(fixed):
+            hint = f"write `{fixed}`"
+        written = quoted(text.value.strip(), 40)
+        self.reader.error("WEFT326", f"{written} cannot be the name of {what}", text, hint)
 
     def _if(self, entry: Entry) -> None:
         text = entry.seat.element.settings.get("condition")
@@ -369,15 +379,9 @@ class NodeReader:
 
     def _variable(self, entry: Entry) -> None:
         text = entry.seat.element.settings.get("var")
-        if text is not None and text.value.strip() and "{{" not in text.value:
-            self._name_of_set(text)
-
-    def _name_of_set(self, text: Text) -> None:
-        word = text.value.strip()
-        if not is_name(word):
-            fixed = re.sub(r"[^A-Za-z0-9_]", "_", word.removeprefix("$context.").lstrip("$"))
-            hint = f"write `{fixed}`" if is_name(fixed) else "a name is a letter, then letters, digits and underscores"
-            self.reader.error("WEFT326", f"{quoted(word, 40)} cannot be the name of a value", text, hint)
+        word = text.value.strip() if text is not None else ""
+        if text is not None and word and "{{" not in word and not is_name(word):
+            self._no_name(text, word.removeprefix("$context.").lstrip("$"), "a value")
 
 
 def _either(words: tuple[str, ...]) -> str:

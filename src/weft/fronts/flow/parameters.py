@@ -35,6 +35,7 @@ def read_parameters(reader: Reader, entry: Entry) -> None:
     elsewhere = "interpreter" in settings or "interpreter" in reader.document.front.runtime
     tree = _tree(reader, code, elsewhere=elsewhere)
     if tree is None:
+        _give_everything(reader, entry)
         return
     function = _main(tree)
     if function is None:

@@ -1,0 +1,319 @@
+"""Which events of a journal still hold when a run goes on.
+
+A sitting that goes on with a run puts some facts aside: failures that made the run fail (their attempts are counted, so
+that numbering goes on), what was undone, what a changed document changed, a deadline of the whole run. Everything else
+holds: above all what succeeded, and failures that were *contained*: a `continue` swallows them, or a fallback answers.
+
+Two rules go before that one. A run that somebody cancelled goes nowhere, and a rollback that has begun goes on: there
+nothing is put aside. And a `once` node never starts a second time because somebody resumed the run: where its failure
+was known, it asks now, as it would have asked had its outcome been unknown.
+
+What a sitting put aside must be put aside by all later ones, and they must find out by themselves: so the rules look
+only at the journal, and `RunResumed` says where a sitting began.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from msgspec import structs
+
+from weft import events
+from weft.engine.report import node_id, node_ids
+from weft.events import Event, Journaled, PathEvent
+from weft.graph.model import Graph, Node, walk
+from weft.policy import FailurePolicy
+
+Batches = Iterable[list[Journaled]]
+
+_ATTEMPTS = (events.AttemptStarted, events.AttemptSucceeded, events.AttemptFailed, events.DecisionMade)
+_UNDO = (events.CompensationStarted, events.CompensationSucceeded, events.CompensationFailed)
+_SKIPPED = ("Skipped", "SkippedWithDependents")
+_CANCELLED = "Cancelled"
+
+
+class _Failure(NamedTuple):
+    """A failure that stands: its place in the journal, and its attempt (0: no attempt failed, the node itself did)."""
+
+    position: int
+    attempt: int
+    how: str
+
+
+class Facts:
+    """The journal of one run, seen from its end: `scan` it, `turn` (perhaps `edit`), then read what is `holding`."""
+
+    def __init__(self, graph: Graph, policy: FailurePolicy) -> None:
+        self.started: events.RunStarted | None = None
+        self.finished = ""
+        """The status the run had at the end of the journal."""
+        self.digest: str | None = None
+        """The digest of the document that the last sitting ran."""
+        self.cancelled = False
+        """Somebody wants the run to end."""
+        self.prior: dict[str, int] = {}
+        """Attempts used up before what was put aside, by path."""
+        self.undone: Counter[str] = Counter()
+        """How often each path has been compensated."""
+        self.edits: Counter[str] = Counter()
+        """How often each node id was changed."""
+        self.due: dict[str, float] = {}
+        """When the retries are due that were waited for, in Unix time."""
+        self.reasons: dict[str, str] = {}
+        """Why paths run again whose facts were put aside; complete when `holding` has come to its end."""
+        self.questions: dict[str, events.DecisionNeeded] = {}
+        """Of `once` nodes that failed for sure: what must be asked before they start again."""
+        self.position = 0
+        self._contained = contained(graph, policy)
+        self._effects = {node.id: node.effect for node in walk(graph)}
+        self._undoable = {node.id: node for node in walk(graph) if node.compensation is not None}
+        self._edited_at = 0
+        self._void: dict[str, tuple[int, str]] = {}
+        self._void_inside: list[tuple[str, frozenset[str], int, str]] = []
+        self._changed: dict[str, tuple[int, str]] = {}
+        self._dropped: set[int] = set()
+        self._doubted: set[int] = set()
+        self._failures: dict[str, _Failure] = {}
+        self._decided: dict[str, _Failure] = {}
+        self._compensated: set[str] = set()
+        self._attempts: dict[str, int] = {}
+        self._open: dict[str, list[int]] = {}
+        self._retried: list[int] = []
+        self._deadlines: list[int] = []
+        self._undo_from = 0
+        self._rolling_back = False
+        self._notes: dict[type[Event], Callable[[Any], None]] = {
+            events.RunStarted: self._run_started,
+            events.RunResumed: self._run_resumed,
+            events.RunFinished: self._run_finished,
+            events.CancelRequested: self._cancel_requested,
+            events.AttemptStarted: self._attempt_started,
+            events.AttemptSucceeded: self._attempt_succeeded,
+            events.AttemptFailed: self._attempt_failed,
+            events.EvaluationFailed: lambda e: self._fails(e.path, _Failure(self.position, 0, "failed")),
+            events.BlockTimedOut: lambda e: self._fails(e.path, _Failure(self.position, 0, "failed")),
+            events.RetryScheduled: self._retry_scheduled,
+            events.DecisionNeeded: self._decision_needed,
+            events.DecisionMade: self._decision_made,
+            events.CompensationStarted: self._compensation_started,
+            events.CompensationSucceeded: self._compensation_succeeded,
+        }
+
+    # -- the first pass ---------------------------------------------------------------------------------------------
+
+    def scan(self, batches: Batches) -> None:
+        """Read the whole journal."""
+        notes = self._notes
+        for batch in batches:
+            for event in batch:
+                self.position += 1
+                note = notes.get(type(event))
+                if note is not None:
+                    note(event)
+
+    def _run_started(self, event: events.RunStarted) -> None:
+        self.started = event
+        self.digest = event.document_digest
+
+    def _run_resumed(self, event: events.RunResumed) -> None:
+        self.turn()
+        if event.document_digest and event.document_digest != self.digest:
+            self.edit(event.document_digest, event.changed)
+
+    def _run_finished(self, event: events.RunFinished) -> None:
+        self.finished = event.status
+        self._rolling_back = False
+        self._failures.update(self._decided)
+        self._decided.clear()
+
+    def _cancel_requested(self, event: events.CancelRequested) -> None:
+        if event.timeout:
+            self._deadlines.append(self.position)
+        else:
+            self.cancelled = True
+
+    def _attempt_started(self, event: events.AttemptStarted) -> None:
+        path = event.path
+        self._failures.pop(path, None)
+        self.due.pop(path, None)
+        self._open.setdefault(path, []).append(self.position)
+        self._attempts[path] = event.attempt
+
+    def _attempt_succeeded(self, event: events.AttemptSucceeded) -> None:
+        path = event.path
+        self._failures.pop(path, None)
+        self.due.pop(path, None)
+        self._open.pop(path, None)
+        if self._attempts.pop(path, None) is not None and node_id(path) in self._undoable:
+            self._attempts[path] = event.attempt
+
+    def _attempt_failed(self, event: events.AttemptFailed) -> None:
+        path = event.path
+        self._open.setdefault(path, []).append(self.position)
+        self._attempts[path] = event.attempt
+        if event.error.type not in _SKIPPED:
+            how = "was cancelled" if event.error.type == _CANCELLED else "failed"
+            self._fails(path, _Failure(self.position, event.attempt, how))
+
+    def _fails(self, path: str, failure: _Failure) -> None:
+        """It stands unless it is contained. That something was cancelled is no result, wherever that was."""
+        if failure.how == "failed" and node_id(path) in self._contained:
+            self._failures.pop(path, None)
+        else:
+            self._failures[path] = failure
+
+    def _retry_scheduled(self, event: events.RetryScheduled) -> None:
+        self._failures.pop(event.path, None)
+        self._retried += self._open.pop(event.path, ())
+        self.due[event.path] = event.due
+
+    def _decision_needed(self, event: events.DecisionNeeded) -> None:
+        failure = self._failures.pop(event.path, None)
+        if failure is not None:
+            self._doubted.add(failure.position)
+
+    def _decision_made(self, event: events.DecisionMade) -> None:
+        if event.answer == "fail" and node_id(event.path) not in self._contained:
+            self._decided[event.path] = _Failure(self.position, 0, "failed")  # until the run has failed of it, it holds
+
+    def _compensation_started(self, event: events.CompensationStarted) -> None:
+        self._rolling_back = True
+
+    def _compensation_succeeded(self, event: events.CompensationSucceeded) -> None:
+        self._compensated.add(event.path)
+        self.undone[event.path] += 1
+
+    # -- putting aside ----------------------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """A sitting begins: put aside what made the run fail, and what was undone."""
+        self.finished = ""
+        self.questions = {}
+        if self._rolling_back or self.cancelled:
+            return
+        for path, failure in self._failures.items():
+            self._put_aside(path, failure)
+        for path in self._compensated:
+            self._forget(path)
+        self._dropped.update(self._deadlines)
+        self._failures.clear()
+        self._compensated.clear()
+        self._deadlines.clear()
+        self._undo_from = self.position
+
+    def _put_aside(self, path: str, failure: _Failure) -> None:
+        if self._effects.get(node_id(path)) == "once":
+            (self._doubted if failure.attempt else self._dropped).add(failure.position)
+            attempt = failure.attempt or self._attempts.get(path, 1)
+            question = f"attempt {attempt} of {path} {failure.how}: did it take effect?"
+            self.questions[path] = events.DecisionNeeded(path=path, attempt=attempt, question=question)
+        elif failure.attempt:
+            self._void[path] = (self.position, f"resumed: attempt {failure.attempt} {failure.how}")
+            self.prior[path] = failure.attempt
+        else:
+            self._dropped.add(failure.position)
+
+    def _forget(self, path: str) -> None:
+        """It was undone: it counts as not done, and so does all that is inside it."""
+        reason = "resumed: it was undone"
+        node = self._undoable.get(node_id(path))
+        if node is not None and node.is_block:
+            inside = frozenset([node.id, *(n.id for body in node.bodies for n in walk(body))])
+            self._void_inside.append((path[: path.rfind("/") + 1], inside, self.position, reason))
+        else:
+            self._void[path] = (self.position, reason)
+            self.prior[path] = max(self._attempts.get(path, 0), self.prior.get(path, 0))
+
+    def edit(self, digest: str, changed: dict[str, str]) -> None:
+        """The document is another one from here on: the facts of `changed` ids, and of all inside them, do not hold.
+
+        Failures that were retried are put aside, too: under the new document they might not have been.
+        """
+        self.digest = digest
+        self._edited_at = self.position
+        for name, reason in changed.items():
+            self._changed[name] = (self.position, reason)
+            self.edits[name] += 1
+        self._dropped.update(self._retried)
+        for path in self.due:
+            self.prior[path] = max(self._attempts.get(path, 0), self.prior.get(path, 0))
+        self._retried.clear()
+        self.due.clear()
+
+    @property
+    def intact(self) -> bool:
+        """Nothing was put aside: the journal must replay to the letter."""
+        return not (self._edited_at or self._void or self._void_inside or self._dropped or self._doubted)
+
+    # -- the second pass --------------------------------------------------------------------------------------------
+
+    def holding(self, batches: Batches) -> Iterator[Event]:
+        """The events that hold, in order."""
+        position = 0
+        intact = self.intact and not self._undo_from
+        for batch in batches:
+            for event in batch:
+                position += 1
+                if event.DERIVED and type(event) is not events.DecisionNeeded:
+                    continue
+                if intact:
+                    yield event
+                elif not isinstance(event, PathEvent):
+                    if position not in self._dropped:
+                        yield event
+                elif self._holds(event, position):
+                    yield self._as_it_stands(event, position)
+
+    def _holds(self, event: PathEvent, position: int) -> bool:
+        if position in self._dropped:
+            return False
+        path = event.path
+        if isinstance(event, _UNDO):
+            return position > self._undo_from
+        void = self._void.get(path)
+        if void is not None and position <= void[0] and isinstance(event, _ATTEMPTS):
+            return self._not_held(path, void[1])
+        for head, inside, until, reason in self._void_inside:
+            if position <= until and path.startswith(head) and node_ids(path[len(head) :])[0] in inside:
+                return self._not_held(path, reason)
+        return not self._edited_at or self._survives_edits(path, position)
+
+    def _survives_edits(self, path: str, position: int) -> bool:
+        ids = node_ids(path)
+        for name in ids:
+            changed = self._changed.get(name)
+            if changed is not None and position <= changed[0]:
+                return self._not_held(path, changed[1])
+        return all(name in self._effects for name in ids)
+
+    def _not_held(self, path: str, reason: str) -> bool:
+        self.reasons[path] = reason
+        return False
+
+    def _as_it_stands(self, event: PathEvent, position: int) -> PathEvent:
+        """A known failure of a `once` node becomes a doubt, and what an earlier document settled stays settled."""
+        if isinstance(event, events.AttemptFailed):
+            if position in self._doubted:
+                return structs.replace(event, error=structs.replace(event.error, unknown=True))
+            if position <= self._edited_at:
+                return structs.replace(event, agreed=False)
+        return event
+
+
+def contained(graph: Graph, policy: FailurePolicy) -> set[str]:
+    """Ids of the nodes whose failure is a result and stays: some `continue` swallows it, or a fallback answers it."""
+    out: set[str] = set()
+    stack: list[tuple[Node, FailurePolicy, bool]] = [(node, policy, policy == "continue") for node in graph.nodes]
+    while stack:
+        node, around, inside = stack.pop()
+        caught = inside or node.on_failure == "continue"
+        if caught or node.fallback is not None:
+            out.add(node.id)
+        own = node.on_failure or around
+        within = caught or own == "continue" or node.fallback is not None
+        stack += [(n, own, within) for body in node.bodies for n in body.nodes]
+        if node.fallback is not None:
+            stack += [(n, own, caught) for n in node.fallback.nodes]
+    return out
