@@ -1,8 +1,8 @@
 """Documents as people get them wrong, each with the whole of what Weft says about it.
 
-`scenarios/NAME.flow.md` stands beside `NAME.expected`, the rendered diagnostics; `scenarios/valid/` has documents without
-any, beside their graphs. `WEFT_BLESS=1` writes the expectations anew; whoever does that reads every line of the change as
-somebody would who is stuck: is the place right, the cause clear, the next step said?
+`scenarios/NAME.flow.md` stands beside `NAME.expected`, the rendered diagnostics; `scenarios/valid/` has documents
+without any, beside their graphs. `WEFT_BLESS=1` writes the expectations anew; whoever does that reads every line of the
+change as somebody would who is stuck: is the place right, the cause clear, the next step said?
 """
 
 from __future__ import annotations

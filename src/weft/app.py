@@ -15,20 +15,25 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from weft import arguments, events, project
-from weft.documents import SAVED, load_source, program_of
+from weft.documents import SAVED, load, load_source, program_of
 from weft.errors import ChangedError, InputError, NotFoundError, NotResumableError, UsageError
 from weft.fronts.flow import Loaded, compare
 from weft.graph.work import Program
-from weft.inspection import Inspection, first_event, inspect, locate, store_of
+from weft.inspection import Inspection, first_event, locate, store_of
 from weft.project import Project
 from weft.results import RunResult
-from weft.text.source import read_source
+from weft.text.source import Source, read_source
 
 if TYPE_CHECKING:
+    from weft.engine.facts import Facts
+    from weft.engine.inbox import Request as Wish
     from weft.engine.report import Report
     from weft.engine.sitting import Arguments, LogListener, Options, Sitting
     from weft.events import Event
-    from weft.journal.base import Store
+    from weft.journal.base import Journal, Store
+
+EARLIER = "documents"
+"""Folder of a run: the documents that it was resumed with, each named by its digest."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -128,40 +133,61 @@ def resume(
     Raises ChangedError when the document is not the one that ran, OwnedError when another process works on the run,
     NotResumableError when there is nothing to go on with.
     """
-    from weft.engine.replay import Facts
-    from weft.engine.sitting import Sitting, node_plan
-
     place, store, run_id = locate(run_id, request.journal)
     first = first_event(store, run_id)
     if first.document is None:
         raise NotResumableError("this run came from Python code", hint="resume it with weft.resume(run_id, workflow)")
     journal = store.open(run_id, take_over=take_over, kill_children=_end_children)
     try:
-        program, loaded = program_of(first.document)
-        facts = Facts(program.graph, program.on_failure)
-        facts.scan(journal.read())
-        _refuse_ended(run_id, facts.finished)
-        changed = _changes(journal.folder, program, loaded, first, facts, accept=accept_changes)
-        facts.turn()
-        facts.change(changed)
-        document_place = project.find(Path(first.document), request.settings())
-        given = _given_before(first, loaded, request, document_place)
-        options = _options(Path(first.document), request, document_place)
-        resumed = events.RunResumed(
-            at=time.time(),
-            epoch=journal.epoch,
-            changed=changed,
-            document_digest=program.digest,
-            settings=_facts_of_this_sitting(options, program, document_place),
-            plan=node_plan(program.graph) if changed else (),
+        loaded = load(first.document)
+        sitting, facts, resumed = _resumption(
+            store, journal, loaded, first, request, accept=accept_changes, on_log=on_log
         )
-        if changed and journal.folder is not None and program.text is not None:
-            (journal.folder / SAVED).write_bytes(program.text)
     except BaseException:
         journal.close()
         raise
-    sitting = Sitting(program, given, journal, options, weights=_weights(store, program), on_log=on_log)
     return _sit(sitting, store, lambda: sitting.resume(facts, resumed), watch, place.journal)
+
+
+def _resumption(
+    store: Store,
+    journal: Journal,
+    loaded: Loaded,
+    first: events.RunStarted,
+    request: Request,
+    *,
+    accept: bool = False,
+    on_log: LogListener | None = None,
+) -> tuple[Sitting, Facts, events.RunResumed]:
+    """What a sitting needs to go on with a run that this process owns now."""
+    from weft.engine.facts import Facts
+    from weft.engine.sitting import Sitting, node_plan
+
+    program, loaded = program_of(loaded)
+    facts = Facts(program.graph, program.on_failure)
+    facts.scan(journal.read())
+    _refuse_ended(journal.run_id, facts.finished)
+    edited = program.digest != facts.digest
+    changed = _changes(journal.folder, loaded, first, facts.digest, accept=accept) if edited else {}
+    place = project.find(Path(str(first.document)), request.settings())
+    given = _given_before(first, loaded, request, place)
+    options = _options(Path(str(first.document)), request, place)
+    facts.turn()
+    if edited:
+        facts.edit(program.digest, changed)
+        _keep_document(journal.folder, program)
+    resumed = events.RunResumed(
+        at=time.time(),
+        epoch=journal.epoch,
+        changed=changed,
+        document_digest=program.digest,
+        settings=_facts_of_this_sitting(options, program, place),
+        plan=node_plan(program.graph) if edited else (),
+    )
+    sitting = Sitting(program, given, journal, options, weights=_weights(store, program), on_log=on_log)
+    if edited:
+        sitting.listen(lambda event: _show_document(journal.folder, program, event))
+    return sitting, facts, resumed
 
 
 def _sit(
@@ -251,23 +277,27 @@ def _arguments(loaded: Loaded, request: Request, place: Project) -> Arguments:
 
 
 def _given_before(first: events.RunStarted, loaded: Loaded, request: Request, place: Project) -> Arguments:
-    """A resume gets what the run was given; secrets come from the environment of now, as they are kept nowhere."""
+    """A resume gets what the run was given, and what the document has declared since.
+
+    Secrets come from the environment of now, as they are kept nowhere.
+    """
     from weft import values
     from weft.engine.sitting import Arguments
     from weft.redaction import Vault
 
-    now = _arguments(loaded, request, place) if not first.input else _only_secrets(loaded, request, place)
     given = {"config": values.decode(first.config), "input": values.decode(first.input)}
+    assert loaded.document is not None
+    front = loaded.document.front
+    later = msgspec.structs.replace(
+        front,
+        config={name: declared for name, declared in front.config.items() if name not in given["config"]},
+        input={name: declared for name, declared in front.input.items() if name not in given["input"]},
+    )
+    document = msgspec.structs.replace(loaded.document, front=later)
+    now = _arguments(msgspec.structs.replace(loaded, document=document), request, place)
     if first.secrets:
         given = Vault(now.secrets).open(given, first.secrets)
-    return Arguments(given["config"], given["input"], now.secrets, now.env)
-
-
-def _only_secrets(loaded: Loaded, request: Request, place: Project) -> Arguments:
-    assert loaded.document is not None
-    front = msgspec.structs.replace(loaded.document.front, input={}, config={})
-    return _arguments(msgspec.structs.replace(loaded, document=msgspec.structs.replace(loaded.document, front=front)),
-                      Request(env_file=request.env_file), place)
+    return Arguments({**now.config, **given["config"]}, {**now.input, **given["input"]}, now.secrets, now.env)
 
 
 def _input(text: str | None) -> Any:
@@ -316,16 +346,15 @@ def _env_file(name: str | None) -> dict[str, str]:
 
 
 def _changes(
-    folder: Path | None, program: Program, loaded: Loaded, first: events.RunStarted, facts: Any, *, accept: bool
+    folder: Path | None, loaded: Loaded, first: events.RunStarted, digest: str | None, *, accept: bool
 ) -> dict[str, str]:
     """What is different in the document since the run last read it, as node id -> reason. Raises ChangedError."""
-    last = facts.resumed.document_digest if facts.resumed is not None else None
-    if (last or first.document_digest) == program.digest or folder is None:
+    if folder is None:
         return {}
-    saved = load_source(read_source(folder / SAVED))
-    if saved.program is None or saved.document is None or loaded.document is None:
+    ran = load_source(_document_that_ran(folder, digest, str(first.document)))
+    if ran.program is None or ran.document is None:
         raise ChangedError("the document that ran can no longer be read", hint="start a new run")
-    changed, lines = compare(saved, loaded)
+    changed, lines = compare(ran, loaded)
     if lines and not accept:
         raise ChangedError(
             f"{first.document} is not the document that ran",
@@ -333,6 +362,46 @@ def _changes(
             hint="--accept-changes runs what changed and what depends on it again; or restore the document",
         )
     return changed
+
+
+def _document_that_ran(folder: Path, digest: str | None, name: str) -> Source:
+    """The run's copy of the document that its last sitting ran."""
+    kept = folder / EARLIER / f"{digest}.flow.md"
+    return Source(name, read_source(kept if kept.exists() else folder / SAVED).text)
+
+
+def _keep_document(folder: Path | None, program: Program) -> None:
+    """Keep the text under its digest, durably: the journal is about to name it."""
+    if folder is not None and program.text is not None:
+        (folder / EARLIER).mkdir(exist_ok=True, mode=0o700)
+        _write(folder / EARLIER / f"{program.digest}.flow.md", program.text)
+
+
+def _show_document(folder: Path | None, program: Program, event: Event) -> None:
+    """Once the journal says that it is the document that runs, it is the one that readers of the run see."""
+    if folder is not None and program.text is not None and isinstance(event, events.RunResumed):
+        _write(folder / SAVED, program.text)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Replace a file as a whole. Raises JournalError."""
+    from weft.errors import JournalError
+
+    beside = path.with_name(f".{path.name}")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        message = f"cannot keep the document: {error.strerror}: {path}"
+        raise JournalError(message, hint="see to the disk, then resume") from error
 
 
 def _end_children(lock: Path) -> None:
@@ -351,14 +420,36 @@ def _refuse_ended(run_id: str, status: str) -> None:
 
 
 def cancel(run_id: str, *, reason: str = "", journal: str | None = None, request: Request | None = None) -> str:
-    """Ask for a run to end. Returns `requested` when its owner was told, `cancelled` when there was no owner.
+    """Ask for a run to end. Returns `requested` when its owner was told, `cancelled` when it is over.
 
-    Raises NotResumableError when the run has ended already.
+    Without an owner this process ends it, rollback and all, by the document as it last ran. Raises NotResumableError
+    when the run has ended as something else.
     """
     from weft.engine.inbox import Request as Wish
 
+    place, store, full = locate(run_id, journal)
     wish = Wish(type="cancel", by=_who(), reason=reason)
-    return _tell(run_id, wish, journal, request)
+    if _cancelled_already(store, full):
+        return "cancelled"
+    held = _own_or_tell(store, full, wish)
+    if held is None:
+        return "requested"
+    try:
+        if _cancelled_already(store, full):
+            held.close()
+            return "cancelled"
+        held.append([wish.event(time.time())])
+        first = first_event(store, full)
+        if first.document is None or held.folder is None:  # whoever has the Python code ends it
+            held.close()
+            return "requested"
+        loaded = load_source(_document_that_ran(held.folder, _last_digest(held), first.document))
+        sitting, facts, resumed = _resumption(store, held, loaded, first, request or Request(journal=journal))
+    except BaseException:
+        held.close()
+        raise
+    _sit(sitting, store, lambda: sitting.resume(facts, resumed), None, place.journal)
+    return "cancelled"
 
 
 def decide(
@@ -366,7 +457,8 @@ def decide(
 ) -> str:
     """Settle the outcome of a waiting node: `done` (with the JSON of its output), `retry` or `fail`.
 
-    Raises UsageError for another answer or a node that is not waiting.
+    Returns `requested` when the run's owner was told, else `decided`. Raises UsageError for another answer or a node
+    that is not waiting.
     """
     from weft import values
     from weft.engine.inbox import Request as Wish
@@ -380,47 +472,73 @@ def decide(
         raw = events.NULL if value is None else msgspec.Raw(values.encode(values.decode(value.encode())))
     except ValidationError as error:
         raise UsageError(f"--value: {error}", hint='write JSON, for a text with its quotes: --value \'"ok"\'') from None
-    seen = inspect(run_id, journal)
-    seen.refresh()
-    seen.close()
-    node = seen.report.nodes.get(path)
-    waiting = list(seen.report.questions)
-    if path not in waiting:
-        state = "no such node" if node is None else f"the node is {node.status}"
-        hint = f"waiting: {', '.join(waiting)}" if waiting else "nothing is waiting in this run"
-        raise UsageError(f"{path}: there is nothing to decide ({state})", hint=hint)
-    return _tell(run_id, Wish(type="decide", path=path, answer=answer, value=raw, by=_who()), journal, None)
+    _, store, full = locate(run_id, journal)
+    wish = Wish(type="decide", path=path, answer=answer, value=raw, by=_who())
+    _refuse_decision(store, full, path)
+    held = _own_or_tell(store, full, wish)
+    if held is None:
+        return "requested"
+    try:
+        _refuse_decision(store, full, path)  # somebody may have been faster
+        held.append([wish.event(time.time())])
+    finally:
+        held.close()
+    return "decided"
 
 
-def _tell(run_id: str, wish: Any, journal: str | None, request: Request | None) -> str:
-    """Hand a request to the owner of a run; without one, journal it ourselves."""
+def _report(store: Store, run_id: str) -> Report:
+    seen = Inspection(store, run_id)
+    try:
+        seen.refresh()
+    finally:
+        seen.close()
+    return seen.report
+
+
+def _cancelled_already(store: Store, run_id: str) -> bool:
+    """Raises NotResumableError when the run has ended as something else."""
+    status = _report(store, run_id).status
+    if status not in ("running", "waiting", "cancelled"):
+        raise NotResumableError(f"run {run_id} has ended as {status}")
+    return status == "cancelled"
+
+
+def _refuse_decision(store: Store, run_id: str, path: str) -> None:
+    report = _report(store, run_id)
+    if path in report.questions:
+        return
+    node = report.nodes.get(path)
+    state = "no such node" if node is None else f"the node is {node.status}"
+    waiting = ", ".join(report.questions)
+    hint = f"waiting: {waiting}" if waiting else "nothing is waiting in this run"
+    raise UsageError(f"{path}: there is nothing to decide ({state})", hint=hint)
+
+
+def _own_or_tell(store: Store, run_id: str, wish: Wish) -> Journal | None:
+    """The run, opened for writing; None when it has an owner: that one is told."""
     import uuid
 
     from weft.engine.inbox import leave
     from weft.errors import OwnedError
 
-    _, store, full = locate(run_id, journal)
-    seen = Inspection(store, full)
-    seen.refresh()
-    seen.close()
-    if seen.report.status not in ("running", "waiting", "failed") or (
-        wish.type == "cancel" and seen.report.status == "failed"
-    ):
-        raise NotResumableError(f"run {full} has ended as {seen.report.status}")
     try:
-        held = store.open(full, kill_children=_end_children)
+        return store.open(run_id, kill_children=_end_children)
     except OwnedError:
-        assert seen.folder is not None
-        leave(seen.folder, wish, uuid.uuid4().hex)
-        return "requested"
-    try:
-        held.append([wish.event(time.time())])
-    finally:
-        held.close()
-    if wish.type == "decide":
-        return "decided"
-    resume(full, request or Request(journal=journal))
-    return "cancelled"
+        reader = store.reader(run_id)
+        reader.close()
+        assert reader.folder is not None
+        leave(reader.folder, wish, uuid.uuid4().hex)
+        return None
+
+
+def _last_digest(journal: Journal) -> str | None:
+    """The digest of the document that the last sitting ran."""
+    digest = None
+    for batch in journal.read():
+        for event in batch:
+            if isinstance(event, events.RunStarted | events.RunResumed):
+                digest = event.document_digest or digest
+    return digest
 
 
 def _who() -> str:

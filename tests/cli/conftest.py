@@ -121,9 +121,10 @@ def failing(weft: Weft) -> Weft:
         """
         <source:value id="numbers">[1, 2, 3]</source:value>
         <foreach id="each" collection="numbers">
-          <command id="work"><env>N: "{{ $item }}"</env>echo "line $N"; test "$N" != 2</command>
+          <command id="work"><env>N: "{{ $item }}"</env>echo "line $N"
+    test "$N" != 2 || { touch second; exit 1; }</command>
         </foreach>
-        <command id="flaky">echo "to the log"; exit 7
+        <command id="flaky">echo "to the log"; until test -e second; do sleep 0.01; done; exit 7
           <on-error><retry max="1" base="1ms"/></on-error>
         </command>
         <transform:template id="after" input="each">never</transform:template>

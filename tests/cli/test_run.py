@@ -94,7 +94,7 @@ failed: each[1]/work (attempt 1): CommandError: the command ended with exit code
   | line 2
   log: .weft/runs/RUN/logs/each[1]%2Fwork.1.log
 failed: flaky (attempt 2): CommandError: the command ended with exit code 7
-  at failing.flow.md:8
+  at failing.flow.md:9
   | to the log
   log: .weft/runs/RUN/logs/flaky.2.log
 go on with: weft resume RUN
@@ -278,7 +278,7 @@ def test_a_resume_runs_exactly_what_is_missing(weft):
 def test_a_changed_document_is_refused_with_the_difference_and_can_be_accepted(failing):
     assert failing("run", "failing.flow.md").code == 1
     path = failing.folder / "failing.flow.md"
-    path.write_text(path.read_text().replace("exit 7", "exit 0"))
+    path.write_text(path.read_text().replace("done; exit 7", "done; exit 0"))
     said = failing("resume", "last")
     assert (said.code, said.out) == (65, "")
     assert said.err == (

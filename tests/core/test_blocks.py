@@ -22,7 +22,7 @@ def winners(run: SimulatedRun, path: str = "p") -> list[int]:
     return [index for index, node in run.values[path] if node is not None]
 
 
-# -- parallel -----------------------------------------------------------------------------------------------------------
+# -- parallel ---------------------------------------------------------------------------------------------------------
 
 
 def test_any_takes_the_first_success_and_cancels_the_losers() -> None:
@@ -95,7 +95,7 @@ def test_a_merge_is_asked_for_once_all_branches_have_ended() -> None:
     assert [type(c) for c in ended] == [commands.CompleteBlock, commands.Record, commands.Finish]
 
 
-# -- choice, when ---------------------------------------------------------------------------------------------------------
+# -- choice, when -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("taken", "started"), [(0, ["x", "z"]), (1, ["y", "z"]), (-1, ["z"])])
@@ -117,7 +117,7 @@ def test_a_node_whose_when_is_false_is_skipped_and_the_chain_goes_on() -> None:
     assert run.statuses == {"a": "skipped", "b": "succeeded", "g": "succeeded"}
 
 
-# -- foreach ------------------------------------------------------------------------------------------------------------
+# -- foreach ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_foreach_is_sequential_unless_told_otherwise() -> None:
@@ -142,7 +142,7 @@ def test_a_collection_of_unknown_length_is_asked_for_as_far_as_the_window_reache
     assert ask.at_least == 2
     assert s.handle(events.ItemsFound(path="e", count=2)) == []
     assert [c.instance.path for c in s.close_batch() if isinstance(c, commands.StartAttempt)] == ["e[0]/x", "e[1]/x"]
-    closed, ask = s.handle(events.AttemptSucceeded(path="e[0]/x"))
+    _closed, ask = s.handle(events.AttemptSucceeded(path="e[0]/x"))
     assert isinstance(ask, commands.AskItems)
     assert ask.at_least == 3
     s.handle(events.ForeachExpanded(path="e", count=2))
@@ -158,7 +158,7 @@ def test_fewer_items_than_have_started_are_illegal() -> None:
         s.handle(events.ForeachExpanded(path="e", count=0))
 
 
-# -- break --------------------------------------------------------------------------------------------------------------
+# -- break ------------------------------------------------------------------------------------------------------------
 
 
 def breaking(*, everything: bool = False) -> Graph:
@@ -237,7 +237,7 @@ def test_a_break_has_no_value_so_it_is_nobodys_last_node() -> None:
     assert run.values["l"] == [(0, "x"), (1, "x")]
 
 
-# -- loop ---------------------------------------------------------------------------------------------------------------
+# -- loop -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_loop_goes_round_as_often_as_it_is_told_to() -> None:

@@ -195,7 +195,7 @@ def test_a_merge_that_cannot_be_computed_fails_the_parallel() -> None:
     assert (run.status, run.statuses["p"]) == ("failed", "failed")
 
 
-# -- fallback -----------------------------------------------------------------------------------------------------------
+# -- fallback ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_fallback_takes_over_and_its_node_has_succeeded() -> None:
@@ -255,7 +255,7 @@ def test_a_running_node_falls_back_even_when_a_sibling_has_failed_and_finishes()
     assert (run.status, run.statuses["slow"]) == ("failed", "succeeded")
 
 
-# -- block timeout ------------------------------------------------------------------------------------------------------
+# -- block timeout ----------------------------------------------------------------------------------------------------
 
 
 def test_a_block_that_takes_too_long_is_stopped_and_fails() -> None:

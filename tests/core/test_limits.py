@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 import pytest
@@ -13,6 +14,8 @@ from weft.core.scheduler import Scheduler
 from weft.graph.model import Graph, Node
 from weft.policy import Limit
 from weft.testing import Script, SimulatedRun, foreach, graph
+
+SCALE = int(os.environ.get("WEFT_FUZZ_SCALE", "1"))
 
 
 def many(count: int, *limits: str) -> Graph:
@@ -108,7 +111,7 @@ def test_a_window_and_a_limit_hold_together() -> None:
     assert most_at_once(run, set(run.started_at)) == 2
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150 * SCALE, deadline=None)
 @given(st.data())
 def test_random_limits_are_never_overrun_and_never_stall(data: st.DataObject) -> None:
     keys = ["x", "y", "z"]

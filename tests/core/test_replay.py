@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from core.world import Drawing, TameWorld, World, drawn_options
+from core.drawing import Drawing
+from core.world import TameWorld, World, drawn_options
 from weft import events
 from weft.core.limits import ReadyQueue
 from weft.core.scheduler import Scheduler
@@ -135,7 +136,7 @@ def test_crashed_anywhere_a_run_ends_as_if_it_had_not_been_and_nothing_done_runs
             assert (world.settle(), world.finished) == (status, calm.finished), f"seed {seed}"
 
 
-# -- the guard of early starts ------------------------------------------------------------------------------------------
+# -- the guard of early starts ----------------------------------------------------------------------------------------
 
 
 class Eager(ReadyQueue):
@@ -180,7 +181,7 @@ def test_an_early_start_needs_durable_causes_and_without_the_guard_order_is_lost
 
 
 def test_an_early_start_is_never_guarded_and_without_the_guard_it_is() -> None:
-    with pytest.raises(AssertionError):
+    def run() -> None:
         for seed in range(200):
             rng = random.Random(seed)
             world = World(rng, Drawing(rng, depth=0).graph(), outcomes=[None], jobs=2)
@@ -188,6 +189,9 @@ def test_an_early_start_is_never_guarded_and_without_the_guard_it_is() -> None:
             world.checks = False
             for _ in range(60):
                 rng.choice([world.close, world.land, world.end_attempt, world.answer])()
+
+    with pytest.raises(AssertionError):
+        run()
 
 
 def test_while_a_commit_is_in_flight_a_free_slot_is_used_by_what_is_durable() -> None:
@@ -227,7 +231,7 @@ def test_no_more_ends_than_a_bound_are_unrecorded() -> None:
     assert most == MAX_UNRECORDED
 
 
-# -- what a replay must bear -----------------------------------------------------------------------------------------------
+# -- what a replay must bear ------------------------------------------------------------------------------------------
 
 
 def replayed(g: Any, facts: list[events.Event], **options: Any) -> Scheduler:

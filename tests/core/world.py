@@ -1,8 +1,9 @@
 """An adversarial world for one scheduler: anything that may happen happens in any order, and may be lost.
 
-No time passes in here. Attempts end, questions are answered, timers fire, commits land when `rng` says so; the machine may
-crash at any moment, which leaves the durable batches and nothing else. After everything that happens the invariants are
-checked; above all: a fresh scheduler with other slots and ranks, fed the journal, knows the same as the live one.
+No time passes in here. Attempts end, questions are answered, timers fire, commits land when `rng` says so; the
+machine may crash at any moment, which leaves the durable batches and nothing else. After everything that
+happens the invariants are checked; above all: a fresh scheduler with other slots and ranks, fed the journal,
+knows the same as the live one.
 """
 
 from __future__ import annotations
@@ -11,22 +12,20 @@ import random
 import zlib
 from typing import Any
 
-import msgspec
-
+from core.drawing import rewindowed
+from core.knowledge import ENDED, deep, known
 from weft import commands, events
-from weft.core.blocks import Block, Foreach, Loop, Parallel
+from weft.core.blocks import Block, Foreach, Parallel
 from weft.core.priority import plan
 from weft.core.scheduler import Scheduler
-from weft.core.state import Frame, Instance
+from weft.core.state import Instance
 from weft.core.status import Status
 from weft.errors import ErrorData, IllegalEvent
 from weft.events import Event
-from weft.graph.model import Graph, Node, walk
-from weft.policy import Limit, Retry
-from weft.testing import numbered
+from weft.graph.model import Graph, walk
+from weft.policy import Limit
 
 LIMITS = {"x": Limit(concurrency=1), "y": Limit(concurrency=2)}
-ENDED = (Status.SUCCEEDED, Status.FAILED, Status.SKIPPED, Status.CANCELLED)
 OUTCOMES: list[ErrorData | None] = [
     None,
     None,
@@ -41,184 +40,7 @@ OUTCOMES: list[ErrorData | None] = [
 ]
 
 
-# -- random graphs --------------------------------------------------------------------------------------------------------
-
-
-class Drawing:
-    """Draws graphs. `tame` ones end the same way whatever the order of things is."""
-
-    def __init__(self, rng: random.Random, *, tame: bool = False, depth: int = 3) -> None:
-        self.rng = rng
-        self.tame = tame
-        self.depth = depth
-        self.count = 0
-
-    def graph(self) -> Graph:
-        nodes: list[Node] = []
-        for _ in range(self.rng.randint(1, 5)):
-            ids = [n.id for n in nodes]
-            needs = tuple(self.rng.sample(ids, min(len(ids), self.rng.choice([0, 1, 1, 2]))))
-            nodes.append(self.node(self.depth, loops=False, needs=needs))
-        return numbered(Graph(nodes))
-
-    def body(self, depth: int, *, loops: bool) -> Graph:
-        size = self.rng.choice([0, 1, 1, 1, 2, 2, 3])
-        return Graph([self.node(depth, loops=loops) for _ in range(size)], chain=True)
-
-    def node(self, depth: int, *, loops: bool, needs: tuple[str, ...] = ()) -> Node:
-        rng = self.rng
-        kinds = ["leaf"] * (4 if depth else 1)
-        if depth:
-            kinds += ["group", "choice", "parallel", "foreach", "foreach", "loop"]
-        if loops:
-            kinds.append("break")
-        kind = rng.choice(kinds)
-        self.count += 1
-        fields: dict[str, Any] = {"id": f"{kind[0]}{self.count}", "kind": kind, "needs": needs}
-        fields["conditional"] = rng.random() < (0.5 if kind == "break" else 0.15)
-        if kind == "leaf":
-            self._leaf(fields)
-        elif kind == "break":
-            fields["everything"] = not self.tame and rng.random() < 0.5
-        else:
-            self._block(fields, depth, loops=loops)
-        if kind != "break":
-            if not self.tame and rng.random() < 0.3:
-                fields["on_failure"] = rng.choice(["finish", "cancel", "continue"])
-            if rng.random() < 0.3:
-                fields["compensation"] = Graph([Node(id="undo")])
-                fields["compensation_retry"] = Retry(2)
-            if depth and rng.random() < 0.15:
-                fields["fallback"] = self.body(depth - 1, loops=False)
-        return Node(**fields)
-
-    def _leaf(self, fields: dict[str, Any]) -> None:
-        rng = self.rng
-        fields["effect"] = rng.choice(["pure", "idempotent", "idempotent", "once"])
-        fields["holds_slot"] = rng.random() < 0.9
-        if rng.random() < 0.3:
-            fields["limits"] = tuple(rng.sample(["x", "y"], rng.randint(1, 2)))
-        if fields["effect"] != "once" and rng.random() < 0.3:
-            fields["retry"] = Retry(rng.randint(2, 3))
-
-    def _block(self, fields: dict[str, Any], depth: int, *, loops: bool) -> None:
-        rng = self.rng
-        kind = fields["kind"]
-        inside = loops if kind in ("group", "choice") else kind in ("foreach", "loop")
-        bodies = rng.randint(1, 3) if kind in ("choice", "parallel") else 1
-        fields["bodies"] = tuple([self.body(depth - 1, loops=inside) for _ in range(bodies)])
-        if kind in ("parallel", "foreach"):
-            fields["concurrency"] = rng.choice([None, 1, 2, 5])
-        if kind == "parallel":
-            if not self.tame:
-                fields["wait"] = rng.choice([None, None, 1, 2])
-            fields["merges"] = rng.random() < 0.2
-        if kind == "group":
-            fields["prefixes"] = rng.random() < 0.3
-        if not self.tame and rng.random() < 0.2:
-            fields["timeout"] = 5.0
-
-
-def rewindowed(graph: Graph, rng: random.Random) -> Graph:
-    """The same graph with other windows."""
-    nodes = []
-    for node in graph.nodes:
-        changed: dict[str, Any] = {"bodies": tuple([rewindowed(b, rng) for b in node.bodies])}
-        if node.fallback is not None:
-            changed["fallback"] = rewindowed(node.fallback, rng)
-        if node.concurrency:
-            changed["concurrency"] = rng.choice([1, 2, 9])
-        nodes.append(msgspec.structs.replace(node, **changed))
-    return Graph(nodes, chain=graph.chain)
-
-
-# -- what a scheduler knows ------------------------------------------------------------------------------------------------
-
-
-def known(s: Scheduler) -> dict[str, Any]:
-    """What must be the same in a replay: everything the journal can know.
-
-    Not: iterations and branches in which nothing has begun, whether a `pure` leaf of which there is no record runs or is only ready,
-    and whether a retry's wait is over.
-    """
-    out: dict[str, Any] = {}
-
-    def frame(f: Frame, where: str) -> None:
-        ended = [Status(b).word if b in ENDED else "" for b in f.status]
-        out[f"{where} frame"] = (ended, f.stopped, f.failed, f.broken, f.begun, f.policy)
-        for i in f.open.values():
-            asked = i.asked.replace("items", "")  # a replay need not know how far a generator was read
-            facts: tuple[Any, ...] = (type(i).__name__, asked, i.cancelling, i.begun)
-            if i.status is Status.RUNNING and not isinstance(i, Block) and not i.asked and i.noted != i.attempt:
-                facts += ("ready", i.attempt - 1, i.base)
-            elif i.begun or isinstance(i, Block):
-                facts += (i.status.word, i.attempt, i.base)
-            else:
-                facts += ("ready", i.attempt, i.base)
-            if isinstance(i, Block):
-                facts += (i.failed, i.error, i.halted, i.complete)
-                for n, inner in i.live.items():
-                    if inner.begun or not isinstance(i, Foreach | Parallel):
-                        frame(inner, f"{i.path}({n})")
-            if isinstance(i, Parallel):
-                facts += (list(i.winners), i.over, i.merged, sorted(i.failing))
-            if isinstance(i, Loop):
-                facts += (i.round,)
-            if isinstance(i, Foreach):
-                facts += (i.count, i.stop, i.highest, 0 if i.node.bodies[0].silent else i.over)
-            out[i.path] = facts
-
-    frame(s.root, "")
-    out["run"] = (s.started, s.finished.replace("waiting", ""), s.issues, s.cancelled)
-    out["undo"] = (s.undo.running, s.undo.left, list(s.undo.rolled_back), list(s.undo.failed))
-    return out
-
-
-def deep(s: Scheduler) -> Any:
-    """Everything there is in a scheduler, to see that nothing has changed."""
-
-    def instance(i: Instance) -> Any:
-        skip = {"frame", "node", "live"}
-        fields = {f: _plain(getattr(i, f)) for f in i.__struct_fields__ if f not in skip}
-        if isinstance(i, Block):
-            fields["live"] = {n: frame(f) for n, f in i.live.items()}
-        return fields
-
-    def frame(f: Frame) -> Any:
-        skip = {"graph", "ranks", "block", "open", "scope"}
-        fields = {name: _plain(getattr(f, name)) for name in f.__struct_fields__ if name not in skip}
-        return fields, {n: instance(i) for n, i in f.open.items()}
-
-    queue = s.queue
-    heaps = [
-        [(*e[:4], e[4].path) for e in h if e[4].status is Status.READY]
-        for h in (queue._fresh, queue._flying, queue._ready)
-    ]
-    gates = {name: (g.used, [e[4].path for e in g.parked]) for name, g in queue._gates.items()}
-    loose = {
-        n: _plain(getattr(s, n)) for n in ("busy", "batch", "durable", "paused", "committing", "unrecorded", "flying")
-    }
-    return (
-        frame(s.root),
-        sorted(s.open),
-        known(s)["run"],
-        known(s)["undo"],
-        heaps,
-        gates,
-        queue.used,
-        loose,
-        len(s.out),
-        len(s.todo),
-    )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytearray | list | dict | set):
-        return type(value)(value)
-    return list(value) if hasattr(value, "popleft") else value
-
-
-# -- the world --------------------------------------------------------------------------------------------------------------
+# -- the world --------------------------------------------------------------------------------------------------------
 
 
 class World:
@@ -271,7 +93,7 @@ class World:
     def recorded(self) -> list[Event]:
         return [*self.journal, *(self.flying or ()), *self.pending]
 
-    # -- deciding -------------------------------------------------------------------------------------------------------
+    # -- deciding -----------------------------------------------------------------------------------------------------
 
     def happen(self, event: Event) -> bool:
         """Tell the scheduler, as the engine would. False when it no longer expects that."""
@@ -301,7 +123,8 @@ class World:
 
     def note_start(self, wish: commands.StartAttempt) -> None:
         s, i = self.scheduler, wish.instance
-        assert not (s.cancelled or s.finished), f"{i.path} starts in a run that is over"
+        assert not s.cancelled, f"{i.path} starts in a run that was cancelled"
+        assert not s.finished, f"{i.path} starts in a run that has ended"
         assert s.queue.used <= s.queue.jobs
         assert all(i.frame.status[need] in ENDED for need in i.frame.graph.needs[i.index]), f"{i.path} starts too early"
         assert not (i.frame.stopped and i.attempt == i.base + 1 and not i.begun), f"{i.path} starts in a stopped body"
@@ -334,7 +157,7 @@ class World:
             assert any(isinstance(e, events.AttemptStarted) and e.path == i.path for e in self.journal)
         self.running[i.path] = i
 
-    # -- acting ---------------------------------------------------------------------------------------------------------
+    # -- acting -------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         if self.flying is not None:
@@ -394,7 +217,7 @@ class World:
         self.take(fresh.recover(), 1)
         self.check()
 
-    # -- what may happen ------------------------------------------------------------------------------------------------
+    # -- what may happen ----------------------------------------------------------------------------------------------
 
     def pick(self, things: list[Any]) -> Any:
         return things[self.rng.randrange(len(things))] if things else None
@@ -482,7 +305,7 @@ class World:
             self.status = ""
             self.happen(events.DecisionMade(path=path, answer=self.say(path + " decided", ["done", "retry", "fail"])))
 
-    # -- what may not happen ----------------------------------------------------------------------------------------------
+    # -- what may not happen ------------------------------------------------------------------------------------------
 
     def offend(self) -> None:
         """Tell both schedulers something that cannot be."""
@@ -527,7 +350,7 @@ class World:
                 ]
         return self.pick(lies)  # type: ignore[no-any-return]
 
-    # -- checks ---------------------------------------------------------------------------------------------------------
+    # -- checks -------------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
         if not self.checks:
@@ -611,7 +434,7 @@ def drawn_options(rng: random.Random) -> dict[str, Any]:
 
 
 class TameWorld(World):
-    """A world whose answers depend on who asks and on nothing else: every run of a tame graph in it ends the same way."""
+    """A world whose answers depend on who asks and on nothing else: a tame graph always ends the same way in it."""
 
     def __init__(self, rng: random.Random, graph: Graph, *, seed: int, failures: bool, **options: Any) -> None:
         self.seed = seed

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from docs.pages import ROOT
 from weft.core.status import diagram
 from weft.fronts.flow import check, tags
+from weft.kinds import KindSpec, Setting
+from weft.runtimes import registry
 from weft.text import expressions
-
-DOCS = Path(__file__).parents[2] / "docs"
+from weft.text.functions_list import LISTS
+from weft.text.functions_text import TEXT
+from weft.text.functions_time import TIMES
+from weft.text.functions_value import VALUES
 
 
 def lifecycle() -> str:
@@ -26,12 +30,60 @@ def codes() -> str:
     return "\n".join(["| code | meaning |", "|---|---|", *lines])
 
 
-@pytest.mark.parametrize(("page", "make"), [("lifecycle.md", lifecycle), ("errors.md", codes)])
-def test_a_generated_part_is_todays(page: str, make: Callable[[], str]) -> None:
-    path = DOCS / page
+def functions() -> str:
+    lines = []
+    for title, table in (("texts", TEXT), ("lists", LISTS), ("values", VALUES), ("times", TIMES)):
+        lines += [f"| {title} | |", "|---|---|"]
+        lines += [f"| `{f.signature}` | {cell(f.doc)} |" for f in table]
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def steps() -> str:
+    lines = ["| step | settings (main one first, required ones bold) | output |", "|---|---|---|"]
+    specs = registry.specs(tags.LEAVES)
+    for kind in tags.LEAVES:
+        if kind in specs:
+            spec = specs[kind]
+            settings = sorted(spec.settings, key=lambda s: s.name != spec.main)
+            lines.append(f"| `{kind}` | {', '.join(setting(s, spec) for s in settings)} | {cell(spec.output)} |")
+    return "\n".join(lines)
+
+
+def setting(one: Setting, spec: KindSpec) -> str:
+    accepted = f" ({' '.join(one.values)})" if one.type == "enum" and one.name == "format" and spec.kind == "source:file" else ""
+    return f"**`{one.name}`**" if one.required else f"`{one.name}`{accepted}"
+
+
+def missing() -> str:
+    here = registry.specs(tags.LEAVES)
+    leaves = [kind for kind in tags.LEAVES if kind not in here]
+    parts = [tag for tag, spec in tags.TAGS.items() if not spec.supported]
+    return "\n".join(f"- `<{name}>`" for name in (*leaves, *parts))
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+@pytest.mark.parametrize(
+    ("page", "part", "make"),
+    [
+        ("lifecycle.md", "", lifecycle),
+        ("errors.md", "", codes),
+        ("language.md", ": steps", steps),
+        ("language.md", ": functions", functions),
+        ("language.md", ": missing", missing),
+    ],
+    ids=lambda x: x.__name__ if callable(x) else x,
+)
+def test_a_generated_part_is_todays(page: str, part: str, make: Callable[[], str]) -> None:
+    path = ROOT / "docs" / page
     text = path.read_text()
-    made = f"<!-- generated -->\n{make()}\n<!-- end -->"
-    whole = re.sub(r"<!-- generated -->.*?<!-- end -->", lambda _: made, text, flags=re.DOTALL)
+    begin = f"<!-- generated{part} -->"
+    made = f"{begin}\n{make()}\n<!-- end -->"
+    assert begin in text
+    whole = re.sub(rf"{begin}.*?<!-- end -->", lambda _: made, text, flags=re.DOTALL)
     if os.environ.get("WEFT_BLESS"):
         path.write_text(whole)
         return

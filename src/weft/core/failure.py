@@ -40,7 +40,7 @@ def fail(s: Lifecycle, instance: Instance, step: Step = Step.FAILED) -> None:
     if isinstance(instance, Block):
         s.record(events.BlockFailed(path=instance.path, cause=cause))
     if node.on_failure == "continue":
-        s.issues = True
+        s.issues = s.issues or not frame.cancelled  # what was told to stop may fail at that
         s.end(instance, releases=True)
         return
     frame.failed = frame.failed or cause

@@ -130,6 +130,7 @@ def recover(s: Lifecycle) -> None:
     finished, undoing = s.finished, s.undo.running
     s.replaying = False
     s.busy = sum(instance.timer for instance in s.open.values())
+    s.unrecorded = 0
     for instance in list(s.open.values()):
         if s.open.get(instance.path) is instance:
             _take_up(s, instance)

@@ -53,7 +53,7 @@ class Attempt:
     def cancel(self, reason: str) -> None:
         """Stop the work; its end arrives as an event."""
         if self.stopped is None:
-            self.stopped = ErrorData(CANCELLED, reason)
+            self.stopped = ErrorData(CANCELLED, reason, unknown=self.instance.node.effect == "once")
         if self.task is not None:
             self.task.cancel()
 
@@ -198,4 +198,6 @@ async def run_leaf(
         lazy=work.lazy,
         place=work.code_place,
     )
+    if engine.evaluator.drawn:  # what was drawn goes out into the world: a repetition must draw the same
+        await engine.durable()
     return await runtime.run(context, settings, view.given())

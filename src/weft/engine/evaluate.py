@@ -6,7 +6,7 @@ other. All of it can be done again by a replay, except what was drawn (`now`, `r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import structs
@@ -252,6 +252,21 @@ class Evaluator:
         assert collection.items is not None
         return collection.items[index]
 
+    def compare_items(self, alive: Iterable[Instance]) -> None:
+        """Before a resume goes on: every foreach that has more to do finds the items it began with.
+
+        Raises ChangedError. What cannot be evaluated now fails its node later, as it would have without a resume.
+        """
+        for block in alive:
+            known = self._collections.get(block.path)
+            if isinstance(block, Foreach) and known is not None and known.items is None and known.digest:
+                try:
+                    self._collect(block)
+                except ChangedError:
+                    raise
+                except (WeftError, OSError):
+                    continue
+
     def remember_items(self, event: ForeachExpanded) -> None:
         """A replay met an expansion: the items are read again when one is needed."""
         self._collections[event.path] = Collection(None, event.digest, None)
@@ -331,8 +346,8 @@ class Evaluator:
         else:
             if isinstance(frame.scope, Scope):
                 self.scope(block.frame).results.update(frame.scope.results)
-            key = 0 if isinstance(block, Loop) else frame.index
-            if not isinstance(block, Loop) or (command.kept and command.last >= 0):
+            if not command.kept or command.last >= 0 or not isinstance(block, Loop):
+                key = 0 if isinstance(block, Loop) else frame.index
                 self._branches.setdefault(block.path, {})[key] = value
         frame.scope = None
 

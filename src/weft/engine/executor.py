@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -30,9 +30,11 @@ from weft import commands, events
 from weft.clock import Clock
 from weft.core.scheduler import Scheduler
 from weft.core.state import Instance
+from weft.core.status import Status
 from weft.engine.attempt import Attempt
 from weft.engine.committer import Committer
 from weft.engine.evaluate import Evaluator
+from weft.engine.facts import Facts
 from weft.engine.keys import Keys
 from weft.engine.logs import Logs
 from weft.engine.records import Outputs
@@ -91,7 +93,8 @@ class Executor:
         self._runtimes: dict[str, Any] = {}
         self._started_at: dict[str, float] = {}
         self._undoing = Undoing(self)
-        self._due: dict[str, float] = {}
+        self._due: Mapping[str, tuple[float, float]] = {}
+        self._reasons: dict[str, str] = {}
         self._parked = Parked()
         self._status = ""
         self._fault: BaseException | None = None
@@ -131,7 +134,7 @@ class Executor:
         try:
             while not self._status:
                 await self._turn()
-                if self._status or (self.leaving and not self._running and not self._batch):
+                if self._status or (self.leaving and not self._busy):
                     break
                 await self._wait()
         finally:
@@ -147,7 +150,10 @@ class Executor:
         for command in self.scheduler.close_batch(self.clock.monotonic()):
             if type(command) is commands.StartAttempt:
                 self._note_start(command)
-                act.append(command)
+                if command.early:
+                    self._start(command)
+                else:
+                    act.append(command)
             elif type(command) is commands.Record:
                 self._batch.append(self._stamped(command.event))
             else:
@@ -157,7 +163,7 @@ class Executor:
         waiters, self._durable = self._durable, []
         if batch:
             await self._committer.append(batch, alone=not self._running)
-        self.post(_DURABLE)
+        self.post(events.BatchDurable(now=self.clock.monotonic()))
         for waiter in waiters:
             waiter.set_result(None)
         for event in batch:
@@ -165,6 +171,10 @@ class Executor:
                 listener(event)
         for command in act:
             self._acts[type(command)](command)
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._running or self._batch or self._undoing.busy)
 
     async def _wait(self) -> None:
         if not self._batch and not self._after and not self._durable:
@@ -185,20 +195,25 @@ class Executor:
         try:
             while inbox:
                 event = inbox.popleft()
-                wishes = self.scheduler.handle(event)
-                if self.evaluator.drawn:
-                    self._batch += self.evaluator.drawn
-                    self.evaluator.drawn.clear()
-                if event.JOURNALED:
-                    self._batch += [self._stamped(w.event) for w in wishes if type(w) is commands.Record and w.before]
-                    self._batch.append(event)
-                    self._wake.set()
-                self._take(wishes)
+                if self.scheduler.expects(event):  # else an answer whose node was stopped since it asked
+                    self._handle(event)
         except BaseException as error:
             self._fault = error
             self._wake.set()
         finally:
             self._handling = False
+
+    def _handle(self, event: Event) -> None:
+        """Let the scheduler decide, put the fact into the batch, and do what reaches nothing outside."""
+        wishes = self.scheduler.handle(event)
+        if self.evaluator.drawn:
+            self._batch += self.evaluator.drawn
+            self.evaluator.drawn.clear()
+        if event.JOURNALED:
+            self._batch += [self._stamped(w.event) for w in wishes if type(w) is commands.Record and w.before]
+            self._batch.append(event)
+            self._wake.set()
+        self._take(wishes)
 
     def _take(self, wishes: list[commands.Command]) -> None:
         for command in wishes:
@@ -210,7 +225,9 @@ class Executor:
                 act(command)
 
     async def durable(self) -> None:
-        """Return when everything posted so far is durable."""
+        """Return when everything posted and drawn so far is durable."""
+        self._batch += self.evaluator.drawn
+        self.evaluator.drawn.clear()
         waiter: asyncio.Future[None] = self.loop.create_future()
         self._durable.append(waiter)
         self._wake.set()
@@ -218,9 +235,11 @@ class Executor:
 
     def ask(self, event: Event) -> None:
         """Somebody outside wants something. Raises IllegalEvent, with nothing changed, when it cannot be."""
-        self._take(self.scheduler.handle(event))
-        self._batch.append(event)
-        self._wake.set()
+        if isinstance(event, events.DecisionMade):
+            instance = self.scheduler.open.get(event.path)
+            if instance is not None and instance.status is Status.WAITING:
+                self.evaluator.decided(instance, event)
+        self._handle(event)
         self._drain()
 
     def _record(self, command: commands.Record) -> None:
@@ -237,12 +256,14 @@ class Executor:
     def _note_start(self, command: commands.StartAttempt) -> None:
         """Record the start. What is `pure` needs no record: it may run again while its end is not journaled."""
         instance = command.instance
-        if instance.node.effect == "pure" or self._parked.has(instance.path):
+        path = instance.path
+        if instance.node.effect == "pure" or self._parked.has(path):
             return
-        at = self._started_at.setdefault(instance.path, self.clock.now())
-        self._batch.append(
-            events.AttemptStarted(path=instance.path, attempt=command.attempt, reason=command.reason, at=at)
-        )
+        at = self._started_at.setdefault(path, self.clock.now())
+        reason = command.reason
+        if self._reasons and reason == "new":
+            reason = self._reasons.pop(path, reason)
+        self._batch.append(events.AttemptStarted(path=path, attempt=command.attempt, reason=reason, at=at))
 
     def _start_early(self, command: commands.StartAttempt) -> None:
         self._note_start(command)
@@ -320,8 +341,13 @@ class Executor:
         self._timers[path] = self.loop.call_later(max(0.0, delay), act)
 
     def _set_timer(self, command: commands.SetTimer) -> None:
+        """Wait for a retry. After a resume (a negative delay) for what is left, however the clock was set meanwhile."""
         path = command.instance.path
-        self._later(path, command.delay, lambda: self._fired(events.TimerFired(path=path)))
+        delay = command.delay
+        if delay < 0:
+            due, whole = self._due.get(path, (0.0, 0.0))
+            delay = min(due - self.clock.now(), whole)
+        self._later(path, delay, lambda: self._fired(events.TimerFired(path=path)))
 
     def _fired(self, event: Event) -> None:
         self.post(event)
@@ -353,17 +379,19 @@ class Executor:
         self.interrupt()
         for attempt in self._running.values():
             attempt.cancel("the engine goes away")
+        self._undoing.leave()
 
     def out_of_time(self, seconds: float) -> None:
         """The run's own deadline has passed."""
         reason = f"the run took longer than {seconds:g} s"
         self._fired(events.CancelRequested(by="timeout", reason=reason, timeout=True, at=self.clock.now()))
 
-    def take_up(self, replay: Replay) -> None:
+    def take_up(self, replay: Replay, facts: Facts) -> None:
         """What a replay found out that the world must go on with."""
         self._started_at.update(replay.started_at)
-        self._due = replay.due
         self._parked = replay.parked
+        self._due = facts.due
+        self._reasons = facts.reasons
 
     def _finish(self, command: commands.Finish) -> None:
         self._status = command.status
@@ -373,7 +401,7 @@ class Executor:
         self.leaving = True
         for timer in self._timers.values():
             timer.cancel()
-        tasks = [a.task for a in self._running.values() if a.task is not None]
+        tasks = [a.task for a in self._running.values() if a.task is not None] + self._undoing.tasks
         for task in tasks:
             task.cancel()
         if tasks:
@@ -384,5 +412,3 @@ class Executor:
         """The paths of the attempts that run now."""
         return list(self._running)
 
-
-_DURABLE = events.BatchDurable()

@@ -59,8 +59,8 @@ class Facts:
         """How often each path has been compensated."""
         self.edits: Counter[str] = Counter()
         """How often each node id was changed."""
-        self.due: dict[str, float] = {}
-        """When the retries are due that were waited for, in Unix time."""
+        self.due: dict[str, tuple[float, float]] = {}
+        """When the retries are due that were waited for, in Unix time, and how many seconds they wait in all."""
         self.reasons: dict[str, str] = {}
         """Why paths run again whose facts were put aside; complete when `holding` has come to its end."""
         self.questions: dict[str, events.DecisionNeeded] = {}
@@ -167,7 +167,7 @@ class Facts:
     def _retry_scheduled(self, event: events.RetryScheduled) -> None:
         self._failures.pop(event.path, None)
         self._retried += self._open.pop(event.path, ())
-        self.due[event.path] = event.due
+        self.due[event.path] = (event.due, event.delay)
 
     def _decision_needed(self, event: events.DecisionNeeded) -> None:
         failure = self._failures.pop(event.path, None)

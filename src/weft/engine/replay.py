@@ -21,6 +21,7 @@ from weft.engine.records import Outputs
 from weft.errors import CorruptJournalError, IllegalEvent
 from weft.events import Event, PathEvent
 
+
 class Parked:
     """Facts that came before their turn, by path, in order."""
 

@@ -6,6 +6,7 @@ at most `KEPT` node instances, failed ones first, so that a million iterations c
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from weft.events import Event
 from weft.results import EXIT_CODES, NodeResult, RollbackReport, RunResult
 
 KEPT = 10_000
+_WELL = ("succeeded", "skipped")
 
 
 class Report:
@@ -29,7 +31,6 @@ class Report:
         self.output_encoded: Encoded | None = None
         self.nodes: dict[str, NodeResult] = {}
         self.left_out = 0
-        self.counts: dict[str, int] = {}
         self.errors: dict[str, tuple[ErrorData, int]] = {}
         self.started_at: float | None = None
         self.completed_at: float | None = None
@@ -41,7 +42,8 @@ class Report:
         self._outputs = outputs
         self._labels: dict[str, str] = {}
         self._waves: dict[str, int] = {}
-        self._droppable: dict[str, None] = {}
+        self._forgettable: deque[str] = deque()
+        self._forgotten: Counter[str] = Counter()
         self._rolled_back: list[str] = []
         self._not_rolled_back: list[str] = []
         self._rollback_began = False
@@ -56,7 +58,8 @@ class Report:
             events.NodeSkipped: self._node_skipped,
             events.BlockSucceeded: self._block_succeeded,
             events.BlockFailed: self._block_failed,
-            events.EvaluationFailed: self._evaluation_failed,
+            events.EvaluationFailed: self._block_error,
+            events.BlockTimedOut: self._block_error,
             events.DecisionNeeded: self._decision_needed,
             events.DecisionMade: self._decision_made,
             events.CompensationStarted: self._compensation_started,
@@ -70,9 +73,14 @@ class Report:
         if fold is not None:
             fold(event)
 
+    @property
+    def counts(self) -> Counter[str]:
+        """How many instances stand where, by status."""
+        return Counter([node.status for node in self.nodes.values()]) + self._forgotten
+
     def kind_of(self, path: str) -> str:
         """The kind of the node at a path (`source:file`), empty when the plan does not know it."""
-        return self._labels.get(node_id(path), "")
+        return self._labels.get(path) or self._labels.get(node_id(path), "")
 
     # -- the run ----------------------------------------------------------------------------------------------------
 
@@ -91,13 +99,22 @@ class Report:
         self._rolled_back, self._not_rolled_back, self._rollback_began = [], [], False
         if event.plan:
             self._plan(event.plan)
-        for path, node in list(self.nodes.items()):
-            if node.status in ("failed", "cancelled") and path in self.errors:
-                del self.errors[path]
+            for path in [p for p in self.nodes if any(part not in self._labels for part in node_ids(p))]:
+                self._forget(path)
+        for path, node in self.nodes.items() if event.changed else ():
+            reason = next((event.changed[part] for part in node_ids(path) if part in event.changed), None)
+            if reason is not None:
+                self.errors.pop(path, None)
                 self._set(path, node, "pending")
-            elif any(part in event.changed for part in node_ids(path)):
-                self._set(path, node, "pending")
-                node.reason = event.changed[next(p for p in node_ids(path) if p in event.changed)]
+                node.reason = reason
+
+    def _forget(self, path: str) -> None:
+        """The document does not have it any more."""
+        node = self.nodes.pop(path)
+        self.counts[node.status] -= 1
+        self.errors.pop(path, None)
+        self.questions.pop(path, None)
+        self._droppable.pop(path, None)
 
     def _plan(self, plan: tuple[events.NodePlan, ...]) -> None:
         self._labels = {node.id: node.label for node in plan}
@@ -119,7 +136,6 @@ class Report:
             if len(self.nodes) >= KEPT:
                 self._make_room()
             self.nodes[path] = node
-            self.counts["pending"] = self.counts.get("pending", 0) + 1
             wave = self._waves.get(path)
             if wave is not None and wave > self.current_wave:
                 self.current_wave = wave
@@ -127,21 +143,21 @@ class Report:
 
     def _make_room(self) -> None:
         """Forget an instance that ended well; failed ones are kept as long as there is another."""
-        path = next(iter(self._droppable), None)
-        if path is None:
-            path = next(iter(self.nodes))
-        self._droppable.pop(path, None)
+        while self._forgettable:
+            path = self._forgettable.popleft()
+            node = self.nodes.get(path)
+            if node is not None and node.status in _WELL:
+                break
+        else:
+            path, node = next(iter(self.nodes.items()))
         del self.nodes[path]
+        self._forgotten[node.status] += 1
         self.left_out += 1
 
     def _set(self, path: str, node: NodeResult, status: str) -> None:
-        self.counts[node.status] = self.counts.get(node.status, 0) - 1
-        self.counts[status] = self.counts.get(status, 0) + 1
         node.status = status
-        if status in ("succeeded", "skipped"):
-            self._droppable[path] = None
-        elif self._droppable:
-            self._droppable.pop(path, None)
+        if status in _WELL:
+            self._forgettable.append(path)
 
     def _attempt_started(self, event: events.AttemptStarted) -> None:
         node = self._node(event.path)
@@ -149,6 +165,8 @@ class Report:
         node.reason = event.reason or node.reason
         if node.started_at is None:
             node.started_at = event.at
+        if self.errors:
+            self.errors.pop(event.path, None)
         self._set(event.path, node, "running")
 
     def _ended(self, event: events.AttemptSucceeded | events.AttemptFailed, status: str) -> NodeResult:
@@ -190,6 +208,7 @@ class Report:
     def _node_skipped(self, event: events.NodeSkipped) -> None:
         node = self._node(event.path)
         node.reason = event.reason
+        self.errors.pop(event.path, None)
         self._set(event.path, node, "skipped")
 
     def _block_succeeded(self, event: events.BlockSucceeded) -> None:
@@ -214,7 +233,7 @@ class Report:
             node.error = ErrorData("BlockFailed", f"{event.cause} failed")
         self._set(event.path, node, "failed")
 
-    def _evaluation_failed(self, event: events.EvaluationFailed) -> None:
+    def _block_error(self, event: events.EvaluationFailed | events.BlockTimedOut) -> None:
         node = self._node(event.path)
         node.error = event.error
         node.completed_at = event.at

@@ -6,7 +6,7 @@ Puts the parts together (journal, scheduler, evaluator, world, loop), and takes 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,14 +18,16 @@ from weft.backends.thread import ThreadPool
 from weft.clock import Clock, SystemClock
 from weft.core.priority import plan
 from weft.core.scheduler import Scheduler
+from weft.core.status import Status
 from weft.engine.committer import Committer
 from weft.engine.evaluate import Evaluator
 from weft.engine.executor import Executor, Listener
+from weft.engine.facts import Facts
 from weft.engine.inbox import Inbox
 from weft.engine.keys import Keys
 from weft.engine.logs import Logs
 from weft.engine.records import Outputs
-from weft.engine.replay import Facts, Replay
+from weft.engine.replay import Replay
 from weft.engine.report import Report
 from weft.engine.scope import Scope
 from weft.engine.signals import Signals
@@ -126,18 +128,32 @@ class Sitting:
         return await self._sit(scheduler, self._evaluator(started), commands, [])
 
     async def resume(self, facts: Facts, resumed: events.RunResumed) -> Report:
-        """Go on with the run of the journal, as far as its facts hold."""
+        """Go on with the run of the journal, as far as its facts hold.
+
+        Raises ChangedError when a foreach does not find the items it began with.
+        """
         started = facts.started
         if started is None:
             raise CorruptJournalError("the journal does not begin with the start of a run")
-        for batch in self.journal.read():
-            for event in batch:
-                self.report.add(event)
         scheduler = self._scheduler(facts)
         evaluator = self._evaluator(started)
         replay = Replay(scheduler, evaluator, self.outputs)
-        replay.run(facts.holding(self.journal.read()), strict=facts.intact)
-        return await self._sit(scheduler, evaluator, scheduler.recover(), [resumed], replay, facts)
+        replay.run(facts.holding(self._reported()), strict=facts.intact)
+        evaluator.compare_items(scheduler.open.values())
+        batch: list[events.Event] = [resumed]
+        for path, question in facts.questions.items():
+            instance = scheduler.find(path)
+            if instance is not None and instance.status is Status.WAITING:
+                batch.append(msgspec.structs.replace(question, at=resumed.at))
+        return await self._sit(scheduler, evaluator, scheduler.recover(), batch, replay, facts)
+
+    def _reported(self) -> Iterator[list[events.Journaled]]:
+        """The journal, each batch once the report has it."""
+        add = self.report.add
+        for batch in self.journal.read():
+            for event in batch:
+                add(event)
+            yield batch
 
     # -- the parts --------------------------------------------------------------------------------------------------
 
@@ -218,7 +234,7 @@ class Sitting:
     ) -> Report:
         keys = Keys(self.report.run_id)
         if facts is not None:
-            keys.undone.update(facts.undone)
+            keys.take_up(facts.undone, facts.edits)
         folder = self.journal.folder
         logs = Logs(None if folder is None else folder / "logs", self.vault, self._on_log)
         world = evaluator.world
@@ -234,8 +250,8 @@ class Sitting:
             output=self.program.output,
             listeners=self._listeners,
         )
-        if replay is not None:
-            executor.take_up(replay)
+        if replay is not None and facts is not None:
+            executor.take_up(replay, facts)
         timeout = self.options.timeout or self.program.timeout
         if timeout is not None:
             executor.loop.call_later(timeout, executor.out_of_time, timeout)

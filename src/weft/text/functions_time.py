@@ -55,6 +55,7 @@ _DIRECTIVES: dict[str, Callable[[datetime], str]] = {
 
 
 def now(frame: Frame) -> object:
+    frame.take(2)
     return frame.scope.draw("now", _new_now)
 
 
@@ -65,6 +66,7 @@ def _new_now() -> str:
 
 
 def today(frame: Frame) -> object:
+    frame.take(2)
     return frame.scope.draw("today", _new_today)
 
 

@@ -108,8 +108,9 @@ def from_entries(frame: Frame, value: object) -> dict[str, object]:
     return made
 
 
-def get(_frame: Frame, value: object, path: object, default: object = None) -> object:
+def get(frame: Frame, value: object, path: object, default: object = None) -> object:
     steps: Sequence[object] = path if is_list(path) else (path,)
+    frame.take(len(steps) // 4)
     found = value
     for step in steps:
         if isinstance(step, str):
@@ -138,21 +139,22 @@ def merge(frame: Frame, *objects: object) -> dict[str, object]:
 
 
 def pick(frame: Frame, value: object, *names: object) -> dict[str, object]:
-    found, wanted = mapping(value), _names(names)
-    frame.take(2 * len(wanted))
+    found, wanted = mapping(value), _names(frame, names)
+    frame.take(len(wanted))
     return {name: found[name] for name in wanted if name in found}
 
 
 def omit(frame: Frame, value: object, *names: object) -> dict[str, object]:
-    found, without = mapping(value), frozenset(_names(names))
+    found, without = mapping(value), frozenset(_names(frame, names))
     frame.take(2 * len(found))
     return {key: each for key, each in found.items() if key not in without}
 
 
-def _names(names: tuple[object, ...]) -> list[str]:
+def _names(frame: Frame, names: tuple[object, ...]) -> list[str]:
     """Keys given one by one or as a list."""
     found: list[str] = []
     for each in names:
+        frame.take(len(each) // 2 if is_list(each) else 0)
         found.extend(map(text, each) if is_list(each) else (text(each),))
     return found
 

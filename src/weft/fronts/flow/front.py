@@ -12,7 +12,7 @@ from weft.fronts.flow.check import analyse
 from weft.fronts.flow.compare import compare as differences
 from weft.fronts.flow.compile import compile_analysis
 from weft.fronts.flow.parser import parse_document
-from weft.fronts.flow.tags import HTML, PREFIXES, TAGS
+from weft.fronts.flow.tags import HTML, PREFIXES, SCHEMES, TAGS
 from weft.graph.work import Program
 from weft.kinds import Kinds
 from weft.text.source import Diagnostic, Source
@@ -65,7 +65,8 @@ def compare(old: Loaded, new: Loaded) -> tuple[dict[str, str], list[str]]:
 def kinds_in(source: Source) -> list[str]:
     """The node kinds that a document may use: every tag that is none of the language's or of HTML's."""
     names = dict.fromkeys(_TAG.findall(source.shadow))
-    found = [name for name in names if name not in TAGS and (name not in HTML or name in PREFIXES)]
+    known = (name for name in names if name not in TAGS and (name not in HTML or name in PREFIXES))
+    found = [name for name in known if name.partition(":")[0] not in SCHEMES]
     prefixes = {name.partition(":")[0] for name in found} | set(PREFIXES)
     typed = [f"{name}:{kind}" for name, kind in _TYPED.findall(source.shadow) if name in prefixes]
     return [name for name in dict.fromkeys((*found, *typed)) if name not in PREFIXES]

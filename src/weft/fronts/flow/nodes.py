@@ -10,7 +10,7 @@ from weft.errors import nearest
 from weft.fronts.flow.ast import Element
 from weft.fronts.flow.outline import Seat, is_name
 from weft.fronts.flow.parameters import read_parameters
-from weft.fronts.flow.reading import Entry, Reader, Sight
+from weft.fronts.flow.reading import Entry, Reader, Sight, is_short
 from weft.fronts.flow.settings import duration, piece, read_settings
 from weft.fronts.flow.tags import RESERVED_IDS
 from weft.graph.work import Constant, Evaluable
@@ -152,7 +152,8 @@ class NodeReader:
         if not self.reader.document.complete and (written is None or word in getattr(written, "entries", {})):
             return
         close = nearest(word, list(limits))
-        hint = f"did you mean `{close[0]}`?" if close else f"declare it in the front matter: limits: {{ {word}: 5 }}"
+        hint = f"declare it in the front matter: limits: {{ {word}: 5 }}" if is_short(word) else None
+        hint = f"did you mean `{close[0]}`?" if close else hint
         self.reader.error("WEFT333", f"there is no limit {quoted(word, 40)}", text, hint)
 
     def _word(self, name: str, text: Text) -> str | None:
@@ -263,7 +264,7 @@ class NodeReader:
         elif word == "any":
             entry.wait = 1
         elif word != "all":
-            hint = f"write n({word})" if _WHOLE.fullmatch(word) else None
+            hint = f"write n({word})" if word.isascii() and _WHOLE.fullmatch(word) else None
             message = f"`wait` is {quoted(word, 40)}; it must be all, any or n(k)"
             self.reader.error("WEFT504", message, text, hint)
 

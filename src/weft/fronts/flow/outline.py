@@ -19,10 +19,11 @@ from weft.errors import nearest
 from weft.fronts.flow.ast import Document, Element
 from weft.fronts.flow.notes import Notes
 from weft.fronts.flow.tags import MAX_NESTING, RESERVED_IDS
-from weft.text.source import Text
+from weft.text.source import Text, quoted
 
 BodyKind = Literal["document", "branch", "iteration", "round", "case", "fallback", "compensation"]
 
+ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 EVERYWHERE = frozenset({"config", "context", "secrets", "env", "run"})
 """`$` names that have a meaning everywhere."""
@@ -61,14 +62,17 @@ class Seat:
     """One node and its place."""
 
     __slots__ = (
-        "bodies", "body", "compensation", "element", "fallback", "id", "index", "last", "named_fallback", "order",
-        "serves",
+        "bodies", "body", "compensation", "element", "fallback", "has_id", "id", "index", "last", "named_fallback",
+        "order", "serves",
     )  # fmt: skip
 
     def __init__(self, element: Element, body: Body) -> None:
         self.element = element
         self.body = body
-        self.id = element.id.value if element.id is not None else ""
+        written = element.id.value if element.id is not None else ""
+        self.id = written if ID.fullmatch(written) else ""
+        self.has_id = bool(self.id)
+        """It can be named by others. One that cannot is given an id of its own (`kind#n`)."""
         self.index = 0
         """Its place in its body."""
         self.order = 0
@@ -89,7 +93,7 @@ class Seat:
     @property
     def name(self) -> str:
         """What messages call it: its id, or its tag for a node that has none."""
-        return f"`{self.id}`" if self.element.id is not None else f"`<{self.element.tag}>`"
+        return f"`{self.id}`" if self.has_id else f"`<{self.element.tag}>`"
 
     def inside(self) -> Iterator[Body]:
         """All bodies in it."""
@@ -164,7 +168,7 @@ def _seat_all(made: Outline) -> list[tuple[Seat, Text]]:
             made.ids[seat.id] = seat
         inner: list[tuple[Element, Body]] = []
         for part, child in _bodies(seat, named):
-            if part.id is not None and part is not element:
+            if part.id is not None and part is not element and ID.fullmatch(part.id.value):
                 made.parts.setdefault(part.id.value, part)
             inner += [(e, child) for e in part.children]
         stack.extend(reversed(inner))
@@ -204,9 +208,9 @@ def _name_fallback(made: Outline, seat: Seat, text: Text, notes: Notes) -> None:
     target = made.ids.get(text.value)
     if target is None:
         if text.value not in _written_ids(made.document):
-            close = nearest(text.value, [s.id for s in seat.body.seats if s.element.id is not None and s is not seat])
+            close = nearest(text.value, [s.id for s in seat.body.seats if s.has_id and s is not seat])
             hint = f"did you mean `{close[0]}`?" if close else "a fallback is a node beside the one it is for"
-            notes.error("WEFT301", f"there is no node `{text.value}`", start, end, hint=hint)
+            notes.error("WEFT301", f"there is no node {quoted(text.value)}", start, end, hint=hint)
         return
     problem = _why_no_fallback(seat, target)
     if problem is not None:

@@ -14,7 +14,7 @@ from weft.errors import ExpressionError, nearest
 from weft.fronts.flow.ast import Document
 from weft.fronts.flow.names import Sets, refusal
 from weft.fronts.flow.notes import Notes
-from weft.fronts.flow.outline import Outline, Seat
+from weft.fronts.flow.outline import PLAIN_NAME, Outline, Seat
 from weft.fronts.flow.placed import Placed
 from weft.graph.work import Constant, Evaluable
 from weft.kinds import KindSpec
@@ -162,7 +162,7 @@ class Reader:
         """The expression that a text is; None when it cannot be read, which is reported."""
         if text.value.lstrip().startswith("{{"):
             inner = text.value.strip().removeprefix("{{").removesuffix("}}").strip()
-            hint = f"write {inner}" if inner and len(inner) <= 60 and "{{" not in inner else "leave the braces out"
+            hint = f"write {inner}" if is_short(inner) and "{{" not in inner else "leave the braces out"
             self.error("WEFT413", "an expression stands here, without {{ }} around it", text, hint)
             return None
         try:
@@ -304,8 +304,9 @@ class Reader:
             return True
         if field not in self.sets.names:
             close = nearest(field, sorted(self.sets.names))
-            hint = f"did you mean $context.{close[0]}?" if close else f'write <set var="{field}" value="…"/> before it'
-            self.notes.error("WEFT334", f"nothing sets $context.{field}", start, end, hint=hint)
+            hint = f'write <set var="{field}" value="…"/> before it' if PLAIN_NAME.fullmatch(field) else None
+            hint = f"did you mean $context.{close[0]}?" if close else hint
+            self.notes.error("WEFT334", f"nothing sets $context.{quoted(field)[1:-1]}", start, end, hint=hint)
             return False
         sight.entry.context.setdefault(field, (start, end))
         return True
@@ -318,8 +319,9 @@ class Reader:
             return True
         code, key, sample = _DECLARATIONS[name]
         close = nearest(field, list(known))
-        hint = f"did you mean ${name}.{close[0]}?" if close else f"declare it in the front matter: {sample(field)}"
-        self.notes.error(code, f"`{field}` is not declared in `{key}`", start, end, hint=hint)
+        hint = f"declare it in the front matter: {sample(field)}" if PLAIN_NAME.fullmatch(field) else None
+        hint = f"did you mean ${name}.{close[0]}?" if close else hint
+        self.notes.error(code, f"{quoted(field)} is not declared in `{key}`", start, end, hint=hint)
         return False
 
     def _is_lost(self, name: str, field: str) -> bool:
@@ -338,6 +340,11 @@ _DECLARATIONS: dict[str, tuple[str, str, Any]] = {
     "secrets": ("WEFT330", "secrets", lambda field: f"secrets: [{field}]"),
     "env": ("WEFT332", "runtime.env", lambda field: f"runtime: {{ env: [{field}] }}"),
 }
+
+
+def is_short(text: str) -> bool:
+    """Whether a text of the document can be shown in a hint as it stands."""
+    return 0 < len(text) <= 60 and text.isprintable()
 
 
 class _Nothing:

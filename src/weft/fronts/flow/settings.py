@@ -11,7 +11,7 @@ from typing import Any
 
 from weft.errors import DocumentError, ExpressionError, nearest
 from weft.fronts.flow.placed import ListOf, ObjectOf, Placed, Typed, described, is_constant
-from weft.fronts.flow.reading import KEY, Entry, Reader, Sight
+from weft.fronts.flow.reading import KEY, Entry, Reader, Sight, is_short
 from weft.graph.work import Constant, Evaluable
 from weft.kinds import Setting
 from weft.text.durations import GRAMMAR, parse_duration
@@ -53,16 +53,16 @@ def _check_given(reader: Reader, entry: Entry) -> None:
     written = element.settings
     for setting in spec.settings:
         if setting.required and setting.name not in written:
-            hint = _how_to_give(entry, setting)
+            how = _how_to_give(entry, setting)
             message = f"`<{element.tag}>` needs `{setting.name}`: {setting.doc}" if setting.doc else ""
             message = message or f"`<{element.tag}>` needs `{setting.name}`"
-            reader.notes.error("WEFT501", message, element.start, element.head, hint=hint)
+            reader.notes.error("WEFT501", message, element.start, element.head, hint=how)
     for group in spec.one_of:
         names = " or ".join(f"`{name}`" for name in group)
         given = [name for name in group if name in written]
         if not given:
-            first = spec.setting(group[0])
-            hint = _how_to_give(entry, first) if first is not None else None
+            one = spec.setting(group[0])
+            hint = _how_to_give(entry, one) if one is not None else None
             reader.notes.error("WEFT501", f"`<{element.tag}>` needs {names}", element.start, element.head, hint=hint)
         elif len(given) > 1:
             first = written[given[0]]
@@ -224,11 +224,11 @@ def _refuse_template(reader: Reader, entry: Entry, setting: Setting, text: Text,
         reader.notes.error("WEFT506", message, start, stop, hint=hint)
         return
     if not re.match(r"\{\{-?\s*[\w$(\[\"'!-]", written) or close < 0:
-        hint = f"write \\{written} for the two braces themselves" if len(written) <= 60 else "write \\{{"
+        hint = f"write \\{written} for the two braces themselves" if is_short(written) else "write \\{{"
         reader.notes.error("WEFT506", "a command's text takes no template", start, stop, hint=hint)
         return
     name = _variable_for(written)
-    shown = written.replace('"', "'") if len(written) <= 60 and "\n" not in written else "{{ … }}"
+    shown = written.replace('"', "'") if is_short(written) else "{{ … }}"
     message = "a value never becomes part of a command's text"
     hint = f'write <env>{name}: "{shown}"</env> and "${name}" in the text; \\{{{{ stands for the braces themselves'
     reader.notes.error("WEFT506", message, start, stop, hint=hint)
