@@ -11,6 +11,7 @@ PARTS = {
     "memory": engine.in_memory,
     "journaled": engine.journaled,
     "planning": scale.planning,
+    "schedules": scale.schedules,
     "startup": scale.startup,
     "cores": scale.cores,
     "million": scale.million,

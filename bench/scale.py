@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.table import Table, seconds
+from weft.app import Request, run
 from weft.core.priority import plan
 from weft.graph.analysis import layers
 from weft.graph.model import Graph, Node
@@ -33,14 +34,14 @@ HELLO = """
 
 SPIN = """
 <workflow>
-<foreach id="each" collection="range(8)" concurrency="{width}">
+<foreach id="each" collection="range(8)" concurrency="{width}" item="times">
   <python id="spin">
 ```python
-def main(item):
+def main(times):
     n = 0
-    for i in range(6_000_000):
+    for i in range(15_000_000):
         n += i
-    return n
+    return n + times
 ```
   </python>
 </foreach>
@@ -76,6 +77,29 @@ def startup(table: Table) -> None:
         path.write_text(HELLO)
         took = _process([str(Path(sys.executable).with_name("weft")), "run", str(path)], 9)
     table.add("weft run hello.flow.md, wall", f"{took * 1e3:.0f} ms", "<= 150 ms", reached=took <= 0.150)
+
+
+CHAINS = """
+---
+schedule: {schedule}
+---
+<workflow>
+<delay id="a" duration="20ms"/><delay id="a2" needs="a" duration="200ms"/>
+<delay id="b" duration="200ms"/><delay id="b2" needs="b" duration="20ms"/>
+</workflow>
+"""
+
+
+def schedules(table: Table) -> None:
+    """Two uneven chains: dataflow ends after the longer one (220 ms), waves wait for each layer (400 ms)."""
+    with tempfile.TemporaryDirectory() as name:
+        took = {}
+        for schedule in ("dataflow", "waves"):
+            path = Path(name) / f"{schedule}.flow.md"
+            path.write_text(CHAINS.format(schedule=schedule).lstrip())
+            took[schedule] = median(run(path, Request(journal="none")).result.duration or 0 for _ in range(3))
+    figure = f"{took['dataflow'] * 1e3:.0f} ms  waves {took['waves'] * 1e3:.0f}"
+    table.add("chains 20+200 and 200+20 ms, dataflow", figure, "220 ms", reached=took["dataflow"] < 0.3)
 
 
 def _process(argv: list[str], times: int) -> float:

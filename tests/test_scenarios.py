@@ -37,7 +37,7 @@ ELSEWHERE = {
     "WEFT209": "64 levels, see fronts/flow/test_parser.py",
     "WEFT217": "100,000 nodes, likewise",
     "WEFT299": "a hundred errors, likewise",
-    "WEFT335": "200 nodes, see fronts/flow/test_check.py",
+    "WEFT335": "100 nodes, see fronts/flow/test_check.py",
     "WEFT403": "64 levels, see text/test_expressions.py",
     **{f"WEFT{code}": "an error of a run" for code in (*range(420, 428), 430)},
 }

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 HOME = "/home/ada/work"
 """What the pages call the folder that a console block was typed in."""
 
-_FENCE = re.compile(r"^(?P<fence>`{3,})(?P<word>\w*)\n(?P<text>.*?)^(?P=fence)$\n?", re.M | re.S)
+_FENCE = re.compile(r"^(?P<fence>`{3,})(?P<word>\w*)\n(?P<text>.*?)^(?P=fence)$\n?", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^## (.+)$")
 _FILE = re.compile(r"`([\w./-]+\.[a-z]+)`:?\s*\Z")
 _COMMENT = re.compile(r"<!-- (given|not run|warns): ?(.*?) ?-->\s*\Z")
@@ -31,11 +31,11 @@ _SWAPS = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "TIME"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "TIME"),
     (re.compile(r"\b\d+(\.\d+)? s\b|\b\d+m\d\ds\b"), "TOOK"),
-    (re.compile(r"^ +\d+\.\d{3}(?=  )", re.M), "AT"),
+    (re.compile(r"^ +\d+\.\d{3}(?=  )", re.MULTILINE), "AT"),
     (re.compile(r"\bpid \d+"), "pid N"),
     (re.compile(r"\b\d+ jobs|\bjobs \d+"), "N jobs"),
     (re.compile(r" +"), " "),
-    (re.compile(r" +$", re.M), ""),
+    (re.compile(r" +$", re.MULTILINE), ""),
 )
 
 
@@ -156,6 +156,10 @@ def plain(text: str) -> str:
 
 
 def agrees(expected: str, said: str) -> bool:
-    """Whether a page says what was said; `...` on a line of its own stands for any lines."""
-    parts = [re.escape(part.strip("\n")) for part in re.split(r"^\.\.\.$", plain(expected), flags=re.M)]
-    return re.fullmatch(r"(?:.*\n)?".join(f"{part}\n?" if part else "" for part in parts), plain(said) + "\n", re.S) is not None
+    """Whether a page says what was said. `...` on a line of its own stands for any lines; what runs side by side may
+    be told in any order."""
+    if "AT " in plain(said) and sorted(plain(expected).splitlines()) == sorted(plain(said).splitlines()):
+        return True
+    parts = [re.escape(part.strip("\n")) for part in re.split(r"^\.\.\.$", plain(expected), flags=re.MULTILINE)]
+    pattern = r"(?:.*\n)?".join(f"{part}\n?" if part else "" for part in parts)
+    return re.fullmatch(pattern, plain(said) + "\n", re.DOTALL) is not None

@@ -83,13 +83,14 @@ def test_what_a_page_types_says_what_the_page_says(page: Path, section: str, tmp
 def _type(block: Block, folder: Path) -> None:
     for said in typed(block):
         code, output = run(said.command, folder)
-        assert code == 0, f"{block.name}: $ {said.command}\nexit {code}; a page shows it by `; echo \"exit $?\"`\n{output}"
+        what = f"{block.name}: $ {said.command}"
+        assert code == 0, f'{what}\nexit {code}; a page shows it by `; echo "exit $?"`\n{output}'
         if agrees(said.output, output):
             continue
         if BLESS:
             _write(block.page, said.command, said.output, output)
         else:
-            assert plain(output) == plain(said.output), f"{block.name}: $ {said.command}"
+            assert plain(output) == plain(said.output), what
 
 
 def _write(page: Path, command: str, old: str, new: str) -> None:

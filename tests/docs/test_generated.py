@@ -11,7 +11,7 @@ import pytest
 from docs.pages import ROOT
 from weft.core.status import diagram
 from weft.fronts.flow import check, tags
-from weft.kinds import KindSpec, Setting
+from weft.kinds import Setting
 from weft.runtimes import registry
 from weft.text import expressions
 from weft.text.functions_list import LISTS
@@ -46,13 +46,13 @@ def steps() -> str:
         if kind in specs:
             spec = specs[kind]
             settings = sorted(spec.settings, key=lambda s: s.name != spec.main)
-            lines.append(f"| `{kind}` | {', '.join(setting(s, spec) for s in settings)} | {cell(spec.output)} |")
+            lines.append(f"| `{kind}` | {', '.join(setting(s) for s in settings)} | {cell(spec.output)} |")
     return "\n".join(lines)
 
 
-def setting(one: Setting, spec: KindSpec) -> str:
-    accepted = f" ({' '.join(one.values)})" if one.type == "enum" and one.name == "format" and spec.kind == "source:file" else ""
-    return f"**`{one.name}`**" if one.required else f"`{one.name}`{accepted}"
+def setting(one: Setting) -> str:
+    accepted = f" ({' '.join(one.values)})" if one.values and len(one.values) <= 3 else ""
+    return (f"**`{one.name}`**" if one.required else f"`{one.name}`") + accepted
 
 
 def missing() -> str:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -94,7 +94,7 @@ class Server:
                     outer.posts[key] += 1
                     outer.paths.setdefault(self.path, set()).add(key)
                 body = b'{"ok": true}'
-                self.send_response(200)
+                self.send_response_only(200)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
@@ -142,7 +142,7 @@ class Rig:
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """A `weft` process in this folder."""
-        with (self.folder / "err").open("wb") as err, (self.folder / "out").open("wb") as out:
+        with (self.folder / ".err").open("wb") as err, (self.folder / ".out").open("wb") as out:
             return subprocess.Popen(
                 [WEFT, *words], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=err
             )
@@ -155,7 +155,7 @@ class Rig:
             process.send_signal(signal.SIGABRT)
             process.wait()
             raise AssertionError(f"it hangs; standard error: {(self.folder / 'err').read_text()}") from None
-        out, err = (self.folder / "out").read_text(), (self.folder / "err").read_text()
+        out, err = (self.folder / ".out").read_text(), (self.folder / ".err").read_text()
         result = json.loads(out) if out.startswith("{") else {}
         return Ended(code, result, err)
 
@@ -164,11 +164,13 @@ class Rig:
         return self.ended(self.start("run", "doc.flow.md", "--json"))
 
     def go_on(self) -> subprocess.Popen[bytes]:
-        """A process that resumes the run; that starts it when there is none."""
+        """A process that resumes the run; that starts it when there is none, and only shows it when it has ended."""
         try:
             SqliteStore(self.folder / ".weft").resolve("last")
         except NotFoundError:
             return self.start("run", "doc.flow.md", "--json")
+        if any(isinstance(event, events.RunFinished) for event in self.events()[-1:]):
+            return self.start("show", "last", "--json")
         return self.start("resume", "last", "--json")
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
@@ -201,11 +203,12 @@ class Rig:
                 self.kill(process)
                 continue
             ended = self.ended(process)
-            if ended.code in final:
-                return ended
-            raise AssertionError(f"exit code {ended.code}: {ended.err}")
-        ended = self.ended(self.go_on())
-        assert ended.code in final, (ended.code, ended.err)
+            return self._final(ended, final)
+        return self._final(self.ended(self.go_on()), final)
+
+    def _final(self, ended: Ended, final: tuple[int, ...]) -> Ended:
+        code = ended.result.get("exit_code", ended.code)
+        assert code in final, f"exit code {code}: {ended.err}"
         return ended
 
     # -- what was seen ----------------------------------------------------------------------------------------------
@@ -230,11 +233,18 @@ class Rig:
         finally:
             reader.close()
 
-    def check(self) -> None:
-        """No step whose success was journaled before a kill began again after it; keys never change."""
+    def check(self, undo: Mapping[str, str] | None = None) -> None:
+        """No step whose success was journaled before a kill began again after it; keys never change.
+
+        `undo`: ids of nodes with the ids of their compensations, of which the same holds.
+        """
         lines = self.lines()
         for kill in self.kills:
-            again = [line for line in lines[kill.lines :] if line.word == "start" and line.path in kill.succeeded]
+            done = set(kill.succeeded)
+            for path in kill.undone:
+                head, slash, last = path.rpartition("/")
+                done.add(head + slash + (undo or {})[last])
+            again = [line for line in lines[kill.lines :] if line.word == "start" and line.path in done]
             assert not again, f"ran again although it was done: {again}"
         keys: dict[str, set[str]] = {}
         for line in lines:
@@ -250,7 +260,8 @@ def calm(result: dict[str, Any]) -> dict[str, Any]:
         path: (node["kind"], node["status"], node["output"], node["error"] and node["error"]["message"])
         for path, node in result["nodes"].items()
     }
-    return {"status": result["status"], "output": result["output"], "nodes": nodes, "rollback": result["rollback"]}
+    rollback = result["rollback"] and {word: sorted(paths) for word, paths in result["rollback"].items()}
+    return {"status": result["status"], "output": result["output"], "nodes": nodes, "rollback": rollback}
 
 
 def alive(marker: str) -> list[int]:

@@ -9,6 +9,7 @@ cancellation both cancel the task; which of them it was is written down before, 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from weft import values
@@ -83,15 +84,14 @@ class Attempt:
         engine, instance = self.engine, self.instance
         if not isinstance(work, LeafWork):
             return await engine.call(self, work)
-        key = engine.key(instance)
         return await run_leaf(
             engine,
             instance.node,
             work,
-            engine.evaluator.view(instance, "settings", key=key),
+            engine.evaluator.view(instance, "settings"),
             path=instance.path,
             attempt=self.number,
-            key=key,
+            key=lambda: engine.key(instance),
             began=self.began,
             started_at=engine.first_start(instance),
         )
@@ -176,7 +176,7 @@ async def run_leaf(
     *,
     path: str,
     attempt: int,
-    key: str,
+    key: str | Callable[[], str],
     began: float,
     started_at: float | None = None,
 ) -> Any:

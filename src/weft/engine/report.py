@@ -94,9 +94,10 @@ class Report:
         self._plan(event.plan)
 
     def _run_resumed(self, event: events.RunResumed) -> None:
+        if self.status != "running":  # else the rollback that had begun goes on
+            self._rolled_back, self._not_rolled_back, self._rollback_began = [], [], False
         self.status = "running"
         self.completed_at = None
-        self._rolled_back, self._not_rolled_back, self._rollback_began = [], [], False
         if event.plan:
             self._plan(event.plan)
             for path in [p for p in self.nodes if any(part not in self._labels for part in node_ids(p))]:
@@ -110,11 +111,9 @@ class Report:
 
     def _forget(self, path: str) -> None:
         """The document does not have it any more."""
-        node = self.nodes.pop(path)
-        self.counts[node.status] -= 1
+        del self.nodes[path]
         self.errors.pop(path, None)
         self.questions.pop(path, None)
-        self._droppable.pop(path, None)
 
     def _plan(self, plan: tuple[events.NodePlan, ...]) -> None:
         self._labels = {node.id: node.label for node in plan}

@@ -244,10 +244,10 @@ class AttemptContext:
     """
 
     __slots__ = (
+        "_key",
         "arguments",
         "attempt",
         "deadline",
-        "key",
         "lazy",
         "log",
         "path",
@@ -263,7 +263,7 @@ class AttemptContext:
         path: str,
         *,
         attempt: int = 1,
-        key: str = "",
+        key: str | Callable[[], str] = "",
         deadline: float | None = None,
         started_at: float | None = None,
         log: Log | None = None,
@@ -275,7 +275,7 @@ class AttemptContext:
         self.world = world
         self.path = path
         self.attempt = attempt
-        self.key = key
+        self._key = key
         self.deadline = deadline
         self.started_at = started_at
         self.log: Log = log or _unlogged
@@ -288,6 +288,13 @@ class AttemptContext:
     def run_id(self) -> str:
         """The run's id."""
         return self.world.run_id
+
+    @property
+    def key(self) -> str:
+        """The idempotency key; computed when somebody wants it, as most attempts never do."""
+        if not isinstance(self._key, str):
+            self._key = self._key()
+        return self._key
 
     @property
     def folder(self) -> Path:

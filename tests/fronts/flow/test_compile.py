@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from fronts.flow.documents import document, leaf, loaded, needs, node, program, work
 from weft.core.priority import plan
 from weft.errors import AttemptError, DocumentError, ExpressionError
+from weft.fronts.flow.ast import Element
 from weft.fronts.flow.compile import compile_document
 from weft.fronts.flow.front import compare, kinds_in, load_document
 from weft.fronts.flow.parser import parse_document
@@ -18,7 +20,7 @@ from weft.graph.work import ChoiceWork, Constant, ForeachWork, LoopWork, Paralle
 from weft.policy import NO_RETRY, Limit, Retry
 from weft.runtimes import registry
 from weft.text.expressions import MappingScope
-from weft.text.source import Source
+from weft.text.source import Source, Text
 
 NOWHERE = MappingScope()
 
@@ -537,3 +539,26 @@ def test_a_weight_key_does_not_depend_on_what_a_node_needs() -> None:
     assert keys[0]["f1"] == keys[1]["f1"]
     assert keys[0]["a"] != keys[1]["a"]
     assert keys[0]["a"].startswith("test/a/")
+
+
+def test_a_context_is_a_set_for_each_value_and_the_object_of_them() -> None:
+    body = '<context id="c"><values>{}</values></context><transform:value id="r">[$context.b, c]</transform:value>'
+    kinds = registry.all_specs()
+    parsed, _ = parse_document(Source("x", document(body)), kinds)
+    assert parsed is not None
+
+    def of(key: str, **more: str) -> Element:
+        settings = {name: Text(value, 0, 1) for name, value in {"key": key, **more}.items()}
+        return Element("set", "set", 0, 4, 9, settings=settings)
+
+    children = (of("a", value="1"), of("b", expression="$context.a + 'x'"))
+    element = structs.replace(parsed.nodes[0], children=children, settings={})
+    made = compile_document(structs.replace(parsed, nodes=(element, parsed.nodes[1])), kinds)
+    group = node(made, "c")
+    assert (group.kind, group.label) == ("group", "context")
+    assert [n.id for n in group.bodies[0].nodes] == ["set#0", "set#1", "context#0"]
+    assert needs(made, "r") == ["c"]
+    assert work(made, "r").context == {"b": ("set#1",)}
+    assert work(made, "set#1").context == {"a": ("set#0",)}
+    values = leaf(made, "context#0").settings["values"]
+    assert values.evaluate(MappingScope({"set#0": "1", "set#1": "1x"})) == {"a": "1", "b": "1x"}

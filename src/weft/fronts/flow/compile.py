@@ -104,7 +104,7 @@ class _Compiler:
         needs = self._analysis.waits.get(seat, {})
         return Node(
             id=seat.id,
-            kind=_KINDS.get(seat.kind, "leaf"),
+            kind="group" if seat.is_context else _KINDS.get(seat.kind, "leaf"),
             needs=tuple(need.id for need in sorted(needs, key=lambda need: need.order)),
             bodies=tuple(self._chain(body) for body in seat.bodies),
             conditional=entry.when is not None,
@@ -141,6 +141,8 @@ class _Compiler:
 
     def _work(self, entry: Entry) -> Work:
         common = self._common(entry)
+        if entry.seat.is_context:
+            return Work(**common)
         match entry.seat.kind:
             case "if" | "switch":
                 return ChoiceWork(conditions=tuple(entry.conditions), **common)

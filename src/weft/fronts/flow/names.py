@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from weft.fronts.flow.outline import Body, Outline, Seat
 
-MAX_SETS = 200
+MAX_SETS = 100
 """How many `set` nodes may have written the value that one node reads."""
 
 
@@ -35,9 +35,7 @@ def refusal(seat: Seat, target: Seat, *, after: bool = False) -> Refusal | None:
         return Refusal("WEFT306", f"`{target.id}` is a fallback and cannot be referred to", hint)
     if target is seat:
         return _to_itself(seat)
-    places = {seat.body: seat}
-    for outer in seat.around():
-        places[outer.body] = outer
+    places = _places(seat)
     left: list[Body] = []
     at = target
     while at.body not in places:
@@ -58,6 +56,14 @@ def refusal(seat: Seat, target: Seat, *, after: bool = False) -> Refusal | None:
 
 
 _LOOP_HINT = "to carry a value into the next round, keep it with `set` and read $context"
+
+
+def _places(seat: Seat) -> dict[Body, Seat]:
+    """The bodies around a seat, each with the node in it that is or holds the seat."""
+    places = {seat.body: seat}
+    for outer in seat.around():
+        places[outer.body] = outer
+    return places
 
 
 def _is_within(seat: Seat, around: Seat) -> bool:
@@ -156,16 +162,16 @@ class Sets:
         """
         later: list[Seat] = []
         earlier: list[Seat] = []
+        places = _places(seat)
         for scope, within in _scopes(seat):
             known = self._by_scope.get(scope, {}).get(name)
             if not known:
                 continue
-            orders = [s.order for s in known] if len(known) < 8 else _Orders(known)
-            split = bisect_left(orders, seat.order)
+            split = bisect_left(known, seat.order, key=lambda s: s.order)
             loop = _outermost_loop(seat, within)
             if loop is not None:
-                later += self._later(known, split, loop, seat)
-            if self._earlier(known, split, seat, loop, earlier):
+                later += _later(known, split, loop)
+            if _earlier(known, split, places, loop, earlier):
                 break
         later.sort(key=lambda s: -s.order)
         return (later + earlier)[: MAX_SETS + 1]
@@ -180,40 +186,29 @@ class Sets:
                 break
         return out
 
-    def _later(self, known: list[Seat], split: int, loop: Seat, seat: Seat) -> list[Seat]:
-        out = []
-        for other in known[split : split + MAX_SETS]:
-            if other.order > loop.last:
-                break
-            if _may_have_run(other, loop):
-                out.append(other)
-        return out
 
-    def _earlier(self, known: list[Seat], split: int, seat: Seat, loop: Seat | None, out: list[Seat]) -> bool:
-        """Adds those before `seat`, the nearest first. True when one of them surely wrote."""
-        around = {seat.body, *(s.body for s in seat.around())}
-        for at in range(split - 1, max(split - 2 - MAX_SETS, -1), -1):
-            other = known[at]
-            before = loop is not None and other.order > loop.order and _may_have_run(other, loop)
-            if not before and _is_excluded(seat, other):
-                continue
+def _later(known: list[Seat], split: int, loop: Seat) -> list[Seat]:
+    """Those from index `split` on that may have run in an earlier round."""
+    out = []
+    for other in known[split : split + MAX_SETS]:
+        if other.order > loop.last:
+            break
+        if _may_have_run(other, loop):
             out.append(other)
-            if other.body in around and is_sure(other):
+    return out
+
+
+def _earlier(known: list[Seat], split: int, places: dict[Body, Seat], loop: Seat | None, out: list[Seat]) -> bool:
+    """Adds those before index `split`, the nearest first. True when one of them surely wrote."""
+    for at in range(split - 1, max(split - 2 - MAX_SETS, -1), -1):
+        other = known[at]
+        if other.body in places:
+            out.append(other)
+            if is_sure(other):
                 return True
-        return False
-
-
-class _Orders:
-    """The orders of seats, for bisect, without a list of them."""
-
-    def __init__(self, seats: list[Seat]) -> None:
-        self._seats = seats
-
-    def __len__(self) -> int:
-        return len(self._seats)
-
-    def __getitem__(self, index: int) -> int:
-        return self._seats[index].order
+        elif (loop is not None and other.order > loop.order) or not _is_excluded(places, other):
+            out.append(other)
+    return False
 
 
 def variable(seat: Seat) -> str | None:
@@ -261,19 +256,14 @@ def _may_have_run(other: Seat, loop: Seat) -> bool:
     return own is not None and own.kind == "round"
 
 
-def _is_excluded(seat: Seat, other: Seat) -> bool:
-    """Whether `other`, earlier in the document, can never have run before `seat` in the same round."""
-    places = {seat.body: seat}
-    for outer in seat.around():
-        places[outer.body] = outer
+def _is_excluded(places: dict[Body, Seat], other: Seat) -> bool:
+    """Whether `other`, earlier in the document, can never have run in the same round: only one of two cases runs."""
     at = other
     own: Body | None = None
     while at.body not in places:
         own = at.body
         assert own.owner is not None
         at = own.owner
-    shared = places[at.body]
-    if shared is not at or own is None:
+    if places[at.body] is not at or own is None or own.kind != "case":
         return False
-    theirs = _body_in(seat, shared)
-    return theirs is not None and theirs.kind == "case" and own.kind == "case"
+    return any(body.owner is at and body.kind == "case" for body in places)

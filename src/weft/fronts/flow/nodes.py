@@ -8,9 +8,11 @@ from typing import Any
 
 from weft.errors import nearest
 from weft.fronts.flow.ast import Element
+from weft.fronts.flow.names import variable
 from weft.fronts.flow.outline import Seat, is_name
 from weft.fronts.flow.parameters import read_parameters
-from weft.fronts.flow.reading import Entry, Reader, Sight, is_short
+from weft.fronts.flow.placed import NodeOutput, ObjectOf
+from weft.fronts.flow.reading import Entry, Reader, Sight, Use, is_short
 from weft.fronts.flow.settings import duration, piece, read_settings
 from weft.fronts.flow.tags import RESERVED_IDS
 from weft.graph.work import Constant, Evaluable
@@ -53,16 +55,19 @@ class NodeReader:
             "loop": self._loop,
             "while": self._while,
             "break": self._break,
+            "context": lambda entry: None,
         }
 
     def read(self, seat: Seat) -> Entry:
         """The entry of one node. Reports everything wrong with it."""
         element = seat.element
-        entry = Entry(seat, self._kinds.get(element.kind) if element.leaf else None)
+        entry = Entry(seat, self._kinds.get(element.kind) if element.leaf and not seat.is_context else None)
         if entry.spec is None and element.kind not in self._blocks:
             return entry  # the parser has said that this version does not know it
         self._common(entry)
-        if entry.spec is not None:
+        if element.kind == "context" and seat.body.owner is not None and seat.body.owner.is_context:
+            self._together(entry)
+        elif entry.spec is not None:
             read_settings(self.reader, entry)
             if element.kind == "set":
                 self._variable(entry)
@@ -375,6 +380,12 @@ class NodeReader:
             message = "a `<break>` belongs in a foreach, a loop or a while"
             hint = "to leave out what follows, give it a `when`"
         self.notes.error("WEFT321", message, element.start, element.head, hint=hint)
+
+    def _together(self, entry: Entry) -> None:
+        """The object of the values that the nodes before it have set."""
+        sets = [(variable(seat), seat) for seat in entry.seat.body.seats[:-1]]
+        entry.settings["values"] = ObjectOf([(name, NodeOutput(seat.id)) for name, seat in sets if name])
+        entry.uses += [Use(seat, "reads", seat.element.start, seat.element.head) for _, seat in sets]
 
     # -- set ---------------------------------------------------------------------------------------
 

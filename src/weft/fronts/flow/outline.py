@@ -1,8 +1,9 @@
 """Who stands where: the nodes of a document as they will run, and what is known at each place.
 
 The parser's elements say what was written. Here every node gets a `Seat` in a `Body`; bodies belong to seats, and so on
-up to the document. Two things differ from the text: a node that another one names as its fallback sits inside that one,
-as it runs there and nowhere else; and nodes without an id get one (`kind#n`).
+up to the document. Three things differ from the text: a node that another one names as its fallback sits inside that
+one, as it runs there and nowhere else; a `context` holds a `set` for each of its values and a node that puts them
+together; and nodes without an id get one (`kind#n`).
 
 That n counts over the whole document and not, as one might expect, over the body: a branch or an `if` adds nothing to a
 path, so two of its nodes called `set#0` would be one and the same to the journal.
@@ -14,6 +15,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Literal
+
+from msgspec import structs
 
 from weft.errors import nearest
 from weft.fronts.flow.ast import Document, Element
@@ -104,6 +107,11 @@ class Seat:
             yield self.compensation
 
     @property
+    def is_context(self) -> bool:
+        """It is a `context`, as a whole."""
+        return self.kind == "context" and bool(self.bodies)
+
+    @property
     def is_last(self) -> bool:
         """It gives its body its value."""
         return self is self.body.seats[-1]
@@ -179,7 +187,10 @@ def _bodies(seat: Seat, named: list[tuple[Seat, Text]]) -> Iterator[tuple[Elemen
     """Gives a seat its bodies: each with the element whose children stand in it."""
     element = seat.element
     kind = element.kind
-    if kind in ("parallel", "if", "switch"):
+    if kind == "context" and element.children:
+        seat.bodies.append(Body("case", seat, element))
+        yield structs.replace(element, children=_values(element)), seat.bodies[-1]
+    elif kind in ("parallel", "if", "switch"):
         parts = [p for p in element.children if p.kind not in ("else", "default")]
         parts += [p for p in element.children if p.kind in ("else", "default")]
         for part in parts:
@@ -197,6 +208,17 @@ def _bodies(seat: Seat, named: list[tuple[Seat, Text]]) -> Iterator[tuple[Elemen
     if element.compensate is not None:
         seat.compensation = Body("compensation", seat, element.compensate)
         yield element.compensate, seat.compensation
+
+
+def _values(element: Element) -> tuple[Element, ...]:
+    """The nodes that a `context` stands for: a `set` for each value, and one that puts them together."""
+    sets = []
+    for child in element.children:
+        given = {**child.attributes, **child.settings}
+        renamed = {"var" if name == "key" else name: text for name, text in given.items()}
+        settings = {name: text for name, text in renamed.items() if name in ("var", "value", "expression")}
+        sets.append(Element("set", child.tag, child.start, child.head, child.end, settings=settings, leaf=True))
+    return (*sets, Element("context", element.tag, element.start, element.head, element.end, leaf=True))
 
 
 # -- named fallbacks ---------------------------------------------------------------------------------
