@@ -255,3 +255,27 @@ def test_a_form_is_computed_from_the_secret_alone() -> None:
     assert derived("ab/cd ef", "url-low") == "ab%2fcd%20ef"
     assert derived("first line\nsecond", "plain@2") == "second"
     assert derived("secret", "base64-0") == "c2VjcmV0"
+
+
+@pytest.mark.parametrize(
+    ("message", "masked"),
+    [
+        ('not text "tok-abc/123+x…"', 'not text "***…"'),
+        ("'tok-abc/12…' is no path", "'***…' is no path"),
+        ("'…c/123+xyz-and-more'", "'…***'"),
+        ("…bc/123+xyz…", "…***…"),
+        ("tok-…tok-…", "***…***…"),
+        ("tok…", "tok…"),
+        ("token … and more", "token … and more"),
+        ("taken…", "taken…"),
+        (f"not {SECRET!r} but {SECRET[:7]!r}…", "not '***' but " + repr(SECRET[:7]) + "…"),
+        ("…", "…"),
+    ],
+)
+def test_a_piece_of_a_secret_that_a_cut_has_left_is_hidden(message: str, masked: str) -> None:
+    assert VAULT.mask(message) == masked
+
+
+def test_a_text_full_of_cuts_is_masked_in_time_that_grows_with_its_length() -> None:
+    text = "tok-abc…" * 7_000
+    assert VAULT.mask(text) == "***…" * 7_000

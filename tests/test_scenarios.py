@@ -33,6 +33,7 @@ ELSEWHERE = {
     "WEFT207": "elements that cross are told as WEFT206 and WEFT208",
     "WEFT104": "two megabytes are not kept here; see text/test_source.py",
     "WEFT105": "a device, likewise",
+    "WEFT216": "only kinds of others take no text, see fronts/flow/test_parser.py",
     "WEFT118": "a hundred levels, see text/test_yaml.py",
     "WEFT209": "64 levels, see fronts/flow/test_parser.py",
     "WEFT217": "100,000 nodes, likewise",

@@ -176,6 +176,8 @@ def _resumption(
     if edited:
         facts.edit(program.digest, changed)
         _keep_document(journal.folder, program)
+    if facts.edited:
+        facts.number(journal.read())
     resumed = events.RunResumed(
         at=time.time(),
         epoch=journal.epoch,

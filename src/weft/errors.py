@@ -117,8 +117,11 @@ class ValidationError(InputError):
 class ExpressionError(UserError):
     """An expression is wrong.
 
-    `start` and `end` are offsets into the expression's (or template's) own text, in characters.
+    `start` and `end` are offsets into the expression's (or template's) own text, in characters; `place` is where that
+    stands in a document (`file:line:col`), where it stands in one.
     """
+
+    place: str | None = None
 
     def __init__(
         self, message: str, start: int = 0, end: int | None = None, *, code: str = "WEFT400", hint: str | None = None

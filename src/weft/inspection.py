@@ -52,7 +52,9 @@ def store_of(place: Project, program: Program | None = None) -> Store:
     durability = place["durability"] or (program.durability if program is not None else None) or "power"
     if durability not in ("power", "process"):
         raise InputError(f"durability is {durability!r}; it must be power or process")
-    return SqliteStore(place.journal, durability="process" if durability == "process" else "power", weft=weft.__version__)
+    return SqliteStore(
+        place.journal, durability="process" if durability == "process" else "power", weft=weft.__version__
+    )
 
 
 def here(journal: str | None = None) -> tuple[Project, Store]:

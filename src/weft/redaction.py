@@ -12,8 +12,10 @@ characters between depend on the secret alone and its alignment (0, 1 or 2 bytes
 are hidden. At the end of an encoded text the last character and the padding are computable as well (`e`,
 `p`).
 
-Logs, messages and the terminal are only *masked*: there is no way back. Secrets under six characters are
-refused, because hiding `a` everywhere would hide nothing and make everything unreadable.
+Logs, messages and the terminal are only *masked*: there is no way back. A message that shows a value shows
+the beginning of a long one, then `…`: what touches such a cut and begins or ends a secret is hidden as well.
+Secrets under six characters are refused, because hiding `a` everywhere would hide nothing and make everything
+unreadable.
 
 How it is searched: every form of every secret is known beforehand; a regular expression looks for their first
 six characters, and only where one is found are the forms that begin so compared.
@@ -35,6 +37,12 @@ from weft.events import SecretMark
 
 MASK = "***"
 MIN_LENGTH = 6
+CUT = "…"
+"""Stands where a message leaves something out: what is beside it may be a piece of a secret."""
+MESSAGE = 64 * 1024
+"""Characters of the longest message that is looked through for cuts; longer texts are somebody else's words."""
+MIN_PIECE = 4
+"""Characters of a piece of a secret that are hidden beside a cut."""
 NUMBER = "number"
 """The form of a mark without a name: the sealed text stands for a number."""
 
@@ -69,6 +77,7 @@ _FORMS: dict[str, Callable[[str], str]] = {
     "json-ascii": _json_ascii,
     "json-slash": lambda text: _json_ascii(text).replace("/", "\\/"),
     "json-twice": lambda text: _json(_json(text)),
+    "repr": lambda text: repr(text)[1:-1],
     **_URLS,
     "hex": lambda text: text.encode().hex(),
     "hex-up": lambda text: text.encode().hex().upper(),
@@ -207,7 +216,7 @@ class Vault:
     # -- masking: no way back ----------------------------------------------------------------------------------
 
     def mask(self, text: str) -> str:
-        """`text` with every occurrence hidden."""
+        """`text` with every occurrence hidden, and every piece of one that a cut has left."""
         if not self._secrets:
             return text
         out: list[str] = []
@@ -215,7 +224,8 @@ class Vault:
         for start, end, _ in self._in_text().spans(text):
             out += (text[at:start], MASK)
             at = end
-        return "".join(out) + text[at:] if out else text
+        masked = "".join(out) + text[at:] if out else text
+        return self._mask_pieces(masked) if CUT in masked and len(masked) <= MESSAGE else masked
 
     def mask_bytes(self, data: bytes) -> bytes:
         """As `mask`, for UTF-8 (or any bytes around it)."""
@@ -265,6 +275,35 @@ class Vault:
         return msgspec.json.encode(self.open(msgspec.json.decode(data), marks))
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _mask_pieces(self, text: str) -> str:
+        """`text` without what stands before a cut and begins a form, or behind one and ends it."""
+        parts = text.split(CUT)
+        for number, part in enumerate(parts):
+            before = self._piece(part, at_end=True) if number < len(parts) - 1 else 0
+            if before:
+                part = part[:-before] + MASK
+            behind = self._piece(part, at_end=False) if number else 0
+            parts[number] = MASK + part[behind:] if behind else part
+        return CUT.join(parts)
+
+    def _piece(self, part: str, *, at_end: bool) -> int:
+        """The length of the longest piece at that end of `part`: what begins a form, or at the start ends one."""
+        longest = 0
+        for form in (each.text for each in self._all_forms()):
+            room = min(len(form) - 1, len(part))
+            if at_end:
+                at = part.find(form[:MIN_PIECE], len(part) - room)
+                while at >= 0 and not form.startswith(part[at:]):
+                    at = part.find(form[:MIN_PIECE], at + 1)
+                size = len(part) - at if at >= 0 else 0
+            else:
+                at = part.rfind(form[-MIN_PIECE:], 0, room)
+                while at >= 0 and not form.endswith(part[: at + MIN_PIECE]):
+                    at = part.rfind(form[-MIN_PIECE:], 0, at + MIN_PIECE - 1)
+                size = at + MIN_PIECE if at >= 0 else 0
+            longest = max(longest, size)
+        return longest
 
     def _sealed(self, value: Any, place: tuple[str | int, ...], marks: list[SecretMark]) -> Any:
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""The command line, in this process where that is enough and as a real process where signals, pipes or terminals matter."""
+"""The command line, in this process where that is enough; as a real one where signals, pipes or terminals matter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from weft.cli.main import cli
 
 _TIMES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _RUNS = re.compile(r"\d{8}-\d{6}-[0-9a-z]{6}")
-_OFFSETS = re.compile(r"^ +\d+\.\d{3}(?=  )", re.M)
+_OFFSETS = re.compile(r"^ +\d+\.\d{3}(?=  )", re.MULTILINE)
 _SECONDS = re.compile(r"\b\d+(\.\d+)? s\b|\b\d+m\d\ds\b")
 
 
@@ -38,6 +38,7 @@ class Weft:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.env: dict[str, str] = {}
         self.processes: list[subprocess.Popen[bytes]] = []
         (folder / "weft.toml").write_text("")
 
@@ -65,7 +66,8 @@ class Weft:
         """Start a command as a process of its own."""
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
-        env = {**os.environ, **options.pop("env", {})}
+        env = {**os.environ, **self.env, **options.pop("env", {})}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
         command = [sys.executable, "-m", "weft", *args]
         process = subprocess.Popen(command, cwd=self.folder, env=env, **options)
         self.processes.append(process)
@@ -95,13 +97,20 @@ class Weft:
                     pipe.close()
 
 
+@pytest.fixture(scope="session")
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where processes keep compiled modules, so that not each of them compiles all of Weft."""
+    return tmp_path_factory.mktemp("bytecode")
+
+
 @pytest.fixture
-def weft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Weft]:
+def weft(tmp_path: Path, bytecode: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Weft]:
     """A fresh project; the working directory is inside it."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("WEFT_")]:
         monkeypatch.delenv(name)
     made = Weft(tmp_path)
+    made.env["PYTHONPYCACHEPREFIX"] = str(bytecode)
     yield made
     made.end()
 

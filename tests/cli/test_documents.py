@@ -17,9 +17,9 @@ def test_every_mistake_of_every_file_with_its_line_and_a_caret(hello):
     said = hello("check", "bad.flow.md", "hello.flow.md")
     assert (said.code, said.err) == (65, "")
     lines = said.out.splitlines()
-    assert lines[0] == "bad.flow.md:4:27: error WEFT400: the expression ends too early"
-    assert lines[1:3] == ['    <transform:value id="a">1 +</transform:value>', " " * 30 + "^"]
-    assert lines[-2:] == ["bad.flow.md: 2 errors, 1 warning", "hello.flow.md: valid"]
+    assert lines[0] == "bad.flow.md:4:28: error WEFT400: the expression ends too early"
+    assert lines[1:3] == ['    <transform:value id="a">1 +</transform:value>', " " * 31 + "^"]
+    assert lines[-2:] == ["bad.flow.md: 2 errors", "hello.flow.md: valid"]
 
 
 def test_as_json_it_is_one_object_with_every_field(hello):
@@ -33,9 +33,9 @@ def test_as_json_it_is_one_object_with_every_field(hello):
             {
                 "file": "bad.flow.md",
                 "line": 4,
-                "column": 27,
+                "column": 28,
                 "end_line": 4,
-                "end_column": 28,
+                "end_column": 29,
                 "code": "WEFT400",
                 "severity": "error",
                 "message": "the expression ends too early",
@@ -43,7 +43,11 @@ def test_as_json_it_is_one_object_with_every_field(hello):
             }
         ],
     }
-    assert hello.json("check", "hello.flow.md", "--json") == {"schema": "weft.check/1", "valid": True, "diagnostics": []}
+    assert hello.json("check", "hello.flow.md", "--json") == {
+        "schema": "weft.check/1",
+        "valid": True,
+        "diagnostics": [],
+    }
 
 
 def test_strict_makes_warnings_errors(weft):
@@ -124,7 +128,7 @@ def test_nodes_says_all_about_one_kind(weft):
         "delay: Waits. A resumed run waits only for what is left.\n"
         "output: its input\n"
         "its own text is: duration\n"
-        "effect: pure\n"
+        "effect: idempotent\n"
         "settings:\n"
         "  duration       duration, required: how long: 500ms, 5s, 1m, 2h\n"
     )

@@ -51,7 +51,9 @@ def test_where_nothing_has_run_there_are_no_runs(weft):
 
 
 def test_a_damaged_run_is_listed_as_damaged_and_hides_no_other(ran):
-    (ran.folder / ".weft" / "runs" / ran("runs", "--json").raw.split('"')[3] / "journal.db").write_bytes(b"nonsense" * 999)
+    (ran.folder / ".weft" / "runs" / ran("runs", "--json").raw.split('"')[3] / "journal.db").write_bytes(
+        b"nonsense" * 999
+    )
     rows = [line.split() for line in ran("runs").out.splitlines()]
     assert [row[-1] if row[1] == "damaged" else row[2] for row in rows[1:]] == ["damaged", "succeeded"]
     said = ran("show", "last")
@@ -234,8 +236,45 @@ def test_logs_of_an_unknown_path_suggest_near_ones(ran):
 
 def test_a_secret_is_in_no_log_and_no_output(weft, monkeypatch):
     monkeypatch.setenv("TOKEN", "hunter22secret")
-    weft.write("s", '<command id="a"><env>T: "{{ $secrets.TOKEN }}"</env>echo "is $T"; exit 1</command>', "secrets: [TOKEN]")
-    for args in (["run", "s.flow.md"], ["logs", "last"], ["show", "last", "--json"], ["show", "last", "--events", "--json"]):
+    weft.write(
+        "s", '<command id="a"><env>T: "{{ $secrets.TOKEN }}"</env>echo "is $T"; exit 1</command>', "secrets: [TOKEN]"
+    )
+    for args in (
+        ["run", "s.flow.md"],
+        ["logs", "last"],
+        ["show", "last", "--json"],
+        ["show", "last", "--events", "--json"],
+    ):
         said = weft(*args)
         assert "hunter22secret" not in said.out + said.err
         assert "is ***" in said.out + said.err or args[0] == "show"
+
+
+def test_colours_and_line_ends_that_are_cut_by_a_piece_are_still_recognised(weft, monkeypatch):
+    import io
+
+    from weft.cli.logs import Printer
+    from weft.cli.terminal import Out
+    from weft.inspection import LogFile
+
+    text = b"\x1b[1;31mred\x1b[0m\r\nnext\r\n\x1b[32mgreen\x1b[0m\x1b"
+    file = weft.folder / "x.1.log"
+    file.write_bytes(text)
+    for size in range(1, 12):
+        monkeypatch.setattr("weft.cli.logs._PIECE", size)
+        stream = io.StringIO()
+        printer = Printer(Out(stream))
+        printer.show(LogFile("x", 1, file))
+        printer.finish()
+        assert stream.getvalue() == "== x (attempt 1)\nred\nnext\ngreen\\e\n", size
+
+
+def test_a_takeover_ends_the_owner_and_goes_on(going_on, wait_until):
+    (going_on.folder / "began").unlink()
+    second = going_on.start("resume", "last", "--take-over", "--json")
+    assert going_on.processes[0].wait(20) == -9
+    wait_until((going_on.folder / "began").exists)
+    (going_on.folder / "go").touch()
+    out, err = second.communicate(timeout=60)
+    assert (second.returncode, err) == (0, b"")
+    assert json.loads(out)["nodes"]["begins"]["attempts"] == 1

@@ -23,7 +23,7 @@ def test_help_lists_every_command_with_a_line(weft):
     said = weft("--help")
     assert said.code == 0
     for name, (_, text) in COMMANDS.items():
-        assert re.search(rf"^  {name} +{re.escape(text)}$", said.out, re.M), name
+        assert re.search(rf"^  {name} +{re.escape(text)}$", said.out, re.MULTILINE), name
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
@@ -44,7 +44,11 @@ WRONG = [
     (["run"], 64, "weft: missing argument 'FILE'\nhint: see `weft run --help`\n"),
     (["run", "helo.flow.md"], 66, "weft: there is no file 'helo.flow.md'\nhint: did you mean 'hello.flow.md'?\n"),
     (["run", "."], 66, "weft: '.' is a folder, not a document\nhint: name a file inside it\n"),
-    (["run", "hello.flow.md", "--jbos", "2"], 64, "weft: no such option '--jbos'\nhint: did you mean --jobs or --json?\n"),
+    (
+        ["run", "hello.flow.md", "--jbos", "2"],
+        64,
+        "weft: no such option '--jbos'\nhint: did you mean --jobs or --json?\n",
+    ),
     (
         ["run", "hello.flow.md", "--jobs", "0"],
         64,

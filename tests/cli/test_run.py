@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -210,7 +211,9 @@ def main():
 
 
 def test_a_dry_run_says_what_would_be_touched_and_touches_nothing(weft):
-    weft.write("effects", EFFECTS, "config: {name: x}\nsecrets: [API_TOKEN]\nruntime: {env: [HOME], hosts: [api.example.com]}")
+    weft.write(
+        "effects", EFFECTS, "config: {name: x}\nsecrets: [API_TOKEN]\nruntime: {env: [HOME], hosts: [api.example.com]}"
+    )
     before = sorted(path.name for path in weft.folder.rglob("*"))
     said = weft("run", "effects.flow.md", "--dry-run", "--jobs", "4")
     assert said.code == 0
@@ -242,7 +245,11 @@ def test_a_dry_run_as_json(weft):
     weft.write("effects", EFFECTS, "config: {name: x}\nsecrets: [API_TOKEN]")
     said = weft("run", "effects.flow.md", "--dry-run", "--json", "--jobs", "4")
     result = json.loads(said.out)
-    assert (said.code, result["schema"], result["waves"]) == (0, "weft.preview/1", [["get", "rows", "code"], ["build", "out"]])
+    assert (said.code, result["schema"], result["waves"]) == (
+        0,
+        "weft.preview/1",
+        [["get", "rows", "code"], ["build", "out"]],
+    )
     assert result["effects"][0] == {"what": "host", "node": "get", "text": "api.example.com"}
     assert (result["secrets"], result["jobs"], result["hosts"]) == (["API_TOKEN"], 4, None)
     assert result["estimate"] == {"seconds": None, "path": ["get", "build"], "known": 0, "leaves": 5}
@@ -304,7 +311,7 @@ def test_the_five_reasons_why_a_run_cannot_be_resumed_differ(hello):
     assert len(messages) == 3
 
 
-# -- streams, signals ----------------------------------------------------------------------------------------------------
+# -- streams, signals --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -341,7 +348,7 @@ def test_closed_streams_harm_nothing(hello, closed):
 
 
 def test_a_result_that_cannot_be_written_is_an_error(hello):
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         process = hello.start("run", "hello.flow.md", "--json", stdout=full)
         assert process.wait(60) == 74
     assert process.stderr.read() == b"weft: cannot write to standard output: no space left on device\n"

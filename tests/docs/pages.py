@@ -3,7 +3,8 @@
 - A block whose paragraph before ends in a file name (`` `sales.csv`: ``) is that file.
 - A `markdown` block is a whole document; a `weft` block is a piece of one. `<!-- given: scores, config.top -->` before
   a piece names what it refers to and does not show.
-- A `console` block is typed in a folder that has the files of its section (`##`) so far. A line `...` stands for any
+- A `console` block is typed in a folder that has the files of its section (`##`) so far, and those that stand before
+  the first section. A line `...` stands for any
   lines. `<!-- not run: why -->` before a block leaves it out.
 """
 
@@ -105,7 +106,9 @@ def sessions(page: Path) -> dict[str, list[Block]]:
     found: dict[str, list[Block]] = {}
     for block in blocks(page):
         found.setdefault(block.section, []).append(block)
-    return {name: some for name, some in found.items() if any(is_typed(b) for b in some)}
+    common = [b for b in found.get("", []) if b.file is not None]
+    sections = {name: some for name, some in found.items() if any(is_typed(b) for b in some)}
+    return {name: (common if name else []) + some for name, some in sections.items()}
 
 
 def is_typed(block: Block) -> bool:

@@ -71,16 +71,18 @@ def test_a_piece_in_a_page_is_valid(block: Block) -> None:
 
 @pytest.mark.parametrize(("page", "section"), SESSIONS, ids=lambda x: x.name if isinstance(x, Path) else x)
 def test_what_a_page_types_says_what_the_page_says(page: Path, section: str, tmp_path: Path) -> None:
+    moved = 0
     for block in sessions(page)[section]:
         if block.file is not None:
             path = tmp_path / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text)
         elif is_typed(block):
-            _type(block, tmp_path)
+            moved = _type(block, tmp_path, moved)
 
 
-def _type(block: Block, folder: Path) -> None:
+def _type(block: Block, folder: Path, moved: int) -> int:
+    """Types the commands of a block. Takes, and gives for what follows, how much longer the page has become."""
     for said in typed(block):
         code, output = run(said.command, folder)
         what = f"{block.name}: $ {said.command}"
@@ -88,13 +90,14 @@ def _type(block: Block, folder: Path) -> None:
         if agrees(said.output, output):
             continue
         if BLESS:
-            _write(block.page, said.command, said.output, output)
+            moved += _write(block.page, said.start + moved, said.output, output.rstrip("\n") + "\n" if output else "")
         else:
             assert plain(output) == plain(said.output), what
+    return moved
 
 
-def _write(page: Path, command: str, old: str, new: str) -> None:
+def _write(page: Path, at: int, old: str, new: str) -> int:
     text = page.read_text()
-    head = f"$ {command}\n"
-    assert text.count(head + old) >= 1
-    page.write_text(text.replace(head + old, head + new.rstrip("\n") + "\n" * bool(new), 1))
+    assert text[at : at + len(old)] == old
+    page.write_text(text[:at] + new + text[at + len(old) :])
+    return len(new) - len(old)

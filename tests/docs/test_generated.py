@@ -7,11 +7,14 @@ import re
 from collections.abc import Callable
 
 import pytest
+from click import Context, Option
 
 from docs.pages import ROOT
+from weft.cli.main import cli
 from weft.core.status import diagram
 from weft.fronts.flow import check, tags
 from weft.kinds import Setting
+from weft.project import SETTINGS
 from weft.runtimes import registry
 from weft.text import expressions
 from weft.text.functions_list import LISTS
@@ -62,6 +65,22 @@ def missing() -> str:
     return "\n".join(f"- `<{name}>`" for name in (*leaves, *parts))
 
 
+def settings() -> str:
+    options = {option for name in ("run", "resume") for option in options_of(name)}
+    lines = ["| in `weft.toml` | in the environment | option | meaning |", "|---|---|---|---|"]
+    for spec in SETTINGS:
+        variable = f"`WEFT_{spec.name.upper().replace('-', '_')}`"
+        option = f"`--{spec.name}`" if f"--{spec.name}" in options else ""
+        lines.append(f"| `{spec.name}` | {variable} | {option} | {cell(spec.doc)} |")
+    return "\n".join(lines)
+
+
+def options_of(name: str) -> list[str]:
+    command = cli.get_command(Context(cli), name)
+    assert command is not None
+    return [option for parameter in command.params if isinstance(parameter, Option) for option in parameter.opts]
+
+
 def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
@@ -71,6 +90,7 @@ def cell(text: str) -> str:
     [
         ("lifecycle.md", "", lifecycle),
         ("errors.md", "", codes),
+        ("cli.md", ": settings", settings),
         ("language.md", ": steps", steps),
         ("language.md", ": functions", functions),
         ("language.md", ": missing", missing),

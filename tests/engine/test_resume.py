@@ -318,7 +318,7 @@ def test_a_resume_needs_none_of_the_arguments_again(flows, monkeypatch, tmp_path
     body = """
         <command id="a" env='{T: "{{ $secrets.TOKEN }}"}'>echo "$T"</command>
         <command id="b" needs="a">test -e ok</command>
-        <transform:value id="all" needs="b">[$config.level, title, size, a == $secrets.TOKEN]</transform:value>
+        <transform:value id="all" needs="b">[$config.level, title == 'T ' + $secrets.TOKEN, size, a == $secrets.TOKEN]</transform:value>
     """
     monkeypatch.setenv("TOKEN", "s3cret-token")
     flows.run(body, front, sets=("level=5",), input='{"title": "T s3cret-token"}')
@@ -327,7 +327,7 @@ def test_a_resume_needs_none_of_the_arguments_again(flows, monkeypatch, tmp_path
     elsewhere.mkdir(parents=True)
     monkeypatch.chdir(elsewhere)
     outcome = flows.resume()
-    assert outcome.result.output == [5, "T s3cret-token", 7, True]
+    assert outcome.result.output == [5, True, 7, True]
     for file in (flows.folder / ".weft").rglob("*"):
         assert not file.is_file() or b"s3cret-token" not in file.read_bytes(), file
 
@@ -407,7 +407,7 @@ def test_waves_are_taken_up_where_they_were(flows):
         <command id="d" needs="b">echo d >> log; echo d</command>
     """
     crash(flows, body, done("a"), "schedule: waves", jobs=1)
-    crash_again(flows, done("c"))
+    crash_again(flows, lambda e: isinstance(e, events.AttemptStarted) and e.path == "c")
     outcome = flows.resume()
     assert outcome.exit_code == 0
     waves = [(type(e).__name__, e.wave) for e in flows.events() if isinstance(e, events.WaveStarted | events.WaveCompleted)]

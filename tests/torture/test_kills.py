@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from torture import kill_documents
-from torture.rig import Ended, Rig, Server, calm, counting_server
+from torture.rig import Ended, Rig, Server, calm, counting_server, step
 from weft import events
 
 SEED = int(os.environ.get("WEFT_SEED", "0")) or random.SystemRandom().randrange(1 << 30)
@@ -79,3 +79,150 @@ def test_a_run_that_was_killed_a_few_times_ends_as_if_nothing_had_happened(name,
 def test_a_run_that_was_killed_again_and_again_ends_as_if_nothing_had_happened(name, tmp_path, server):
     text, final = DOCUMENTS[name]
     rounds(tmp_path, text, MANY, final, server, SERVER=server.url)
+
+
+# -- at every commit ---------------------------------------------------------------------------------------------------
+
+EVERY = kill_documents.document(
+    f"""
+<command id="first"><on-error><retry max="1" base="1ms" jitter="none"/></on-error>
+{step("echo one", work='test "$WEFT_ATTEMPT" -ge 2')}</command>
+<foreach id="each" collection="[1, 2, 3]" concurrency="2" needs="first">
+  <command id="square" env='{{N: "{{{{ $item }}}}"}}'>{step("echo $((N * N))")}</command>
+  <if id="odd" condition="$index == 1">
+    <then><command id="yes">{step("echo yes")}</command></then>
+    <else><transform:value id="no">'no'</transform:value></else>
+  </if>
+</foreach>
+<loop id="turns" max="2" needs="each"><command id="turn">{step("echo t")}</command></loop>
+<transform:value id="all" needs="turns">[first, each, turns]</transform:value>
+"""
+)
+DYING = str(Path(__file__).with_name("dying"))
+
+
+def commits(rig: Rig, *words: str, at: str = "") -> Ended:
+    """Run a command that dies at a commit."""
+    before = rig.env
+    rig.env = {**before, "PYTHONPATH": DYING, "KILL_AT": at}
+    try:
+        return rig.ended(rig.start(*words))
+    finally:
+        rig.env = before
+
+
+def kill_at(folder: Path, text: str, at: str, expected: dict[str, Any], final: int) -> bool:
+    """Kill a run at one commit, resume it, compare; False when it has no such commit."""
+    rig = Rig(folder, text)
+    ended = commits(rig, "run", "doc.flow.md", "--json", at=at)
+    killed = ended.code == -9
+    if killed:
+        rig.remember()
+        ended = rig.ended(rig.go_on())
+    assert ended.result["exit_code"] == final, (at, ended.err)
+    rig.check(UNDO)
+    assert calm(ended.result) == calm(expected), at
+    return killed
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("edge", ["before", "after"])
+@pytest.mark.parametrize(("text", "final"), [(EVERY, 0), (kill_documents.SAGA, 1)], ids=["blocks", "rollback"])
+def test_a_kill_at_every_single_commit_costs_nothing(tmp_path, edge, text, final):
+    expected = Rig(tmp_path / "undisturbed", text).run()
+    number = 1
+    while kill_at(tmp_path / str(number), text, f"{edge}:{number}", expected.result, final):
+        number += 1
+    print(f"{number - 1} commits")
+    assert number > 10
+
+
+@pytest.mark.parametrize("at", ["before:3", "after:5"])
+def test_a_kill_at_a_commit_costs_nothing(tmp_path, at):
+    expected = Rig(tmp_path / "undisturbed", EVERY).run()
+    assert kill_at(tmp_path / "killed", EVERY, at, expected.result, 0)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("edge", ["before", "after"])
+def test_a_kill_at_every_commit_of_a_resume_costs_nothing(tmp_path, edge):
+    expected = Rig(tmp_path / "undisturbed", EVERY).run()
+    for number in range(1, 40):
+        rig = Rig(tmp_path / str(number), EVERY)
+        assert commits(rig, "run", "doc.flow.md", at="after:4").code == -9
+        rig.remember()
+        ended = commits(rig, "resume", "last", "--json", at=f"{edge}:{number}")
+        killed = ended.code == -9
+        if killed:
+            rig.remember()
+            ended = rig.ended(rig.go_on())
+        rig.check()
+        assert calm(ended.result) == calm(expected.result), number
+        if not killed:
+            break
+    assert number > 8
+
+
+# -- once --------------------------------------------------------------------------------------------------------------
+
+
+def settle(rig: Rig, ended: Ended, decided: Counter[str]) -> None:
+    """Answer every question by what the world saw."""
+    for path, node in ended.result["nodes"].items():
+        if node["status"] != "waiting":
+            continue
+        lines = [line for line in rig.lines() if line.path == path]
+        answer = ["done", "--value", '"closed"' if path == "close" else '"paid"']
+        if not any(line.word == "end" for line in lines):
+            answer = ["retry"]
+            decided[path] += 1
+        said = rig.ended(rig.start("decide", "last", path, *answer))
+        assert said.code == 0, said.err
+
+
+def once(folder: Path, draw: random.Random, kills: int) -> tuple[Rig, int]:
+    """Kill a document with `once` nodes that often, and decide whenever it asks."""
+    rig = Rig(folder, kill_documents.ONCE)
+    decided: Counter[str] = Counter()
+    asked = 0
+    for _ in range(200):
+        process = rig.go_on()
+        if kills > 0:
+            try:
+                process.wait(draw.uniform(0.1, 1.0))
+            except subprocess.TimeoutExpired:
+                kills -= 1
+                rig.kill(process)
+                continue
+        ended = rig.ended(process)
+        code = ended.result["exit_code"]
+        if code == 0:
+            break
+        assert code == 4, (code, ended.err)
+        asked += 1
+        settle(rig, ended, decided)
+        if (nxt := rig.ended(rig.start("resume", "last", "--json"))).code == 0:
+            ended = nxt
+            break
+    assert ended.result["output"] == ["before", ["receipt"] * 3, "closed"]
+    starts = Counter(line.path for line in rig.lines() if line.word == "start")
+    for path in ("pay[0]/charge", "pay[1]/charge", "pay[2]/charge", "close"):
+        assert starts[path] <= 1 + decided[path], f"{path} was started {starts[path]} times, seed {SEED}"
+    rig.check()
+    return rig, asked
+
+
+def test_a_once_node_is_never_started_twice_without_leave(tmp_path):
+    once(tmp_path, random.Random(SEED), 2)
+
+
+@pytest.mark.torture
+def test_a_once_node_is_never_started_twice_without_leave_under_many_kills(tmp_path):
+    draw = random.Random(SEED)
+    kills = asked = 0
+    for number in range(25):
+        rig, questions = once(tmp_path / str(number), draw, 4)
+        kills += len(rig.kills)
+        asked += questions
+    print(f"seed {SEED}: {kills} kills, {asked} times asked")
+    assert asked > 5

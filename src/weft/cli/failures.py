@@ -29,6 +29,7 @@ _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, er
 
 def report(error: BaseException, err: Out) -> int:
     """Say what is wrong; the exit code. Nothing is raised, and no traceback is shown."""
+    whole = error
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     if isinstance(error, click.UsageError):
@@ -50,7 +51,7 @@ def report(error: BaseException, err: Out) -> int:
         where = f": {error.filename}" if error.filename else ""
         say(err, f"{(error.strerror or str(error)).lower()}{where}")
         return EXIT_DENIED if isinstance(error, PermissionError) else EXIT_IO
-    return _bug(error, err)
+    return _bug(error, err, getattr(whole, "mask", str))
 
 
 def say(err: Out, message: str, hint: str | None = None) -> None:
@@ -94,12 +95,11 @@ def _usage(error: click.UsageError, err: Out) -> int:
     return EXIT_USAGE
 
 
-def _bug(error: BaseException, err: Out) -> int:
+def _bug(error: BaseException, err: Out, mask: Callable[[str], str]) -> int:
     """A fault of ours. Its traceback goes to a file, with the run's secrets hidden: a message may quote data."""
     import traceback
 
     number = os.urandom(4).hex()
-    mask: Callable[[str], str] = getattr(error, "mask", str)
     text = mask("".join(traceback.format_exception(error)))
     what = error.message if isinstance(error, InternalError) else type(error).__name__
     try:

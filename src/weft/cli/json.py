@@ -34,7 +34,7 @@ def encode(value: object) -> bytes:
         data = _encoder.encode(value)
     except UnicodeEncodeError:  # a file's name that is not UTF-8
         data = _encoder.encode(_representable(value))
-    if data.isascii():
+    if data.isascii() and b"\x7f" not in data:
         return data
     text = data.decode()
     return text.encode() if text.isprintable() else _HARMFUL.sub(_escaped, text).encode()

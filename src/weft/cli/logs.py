@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 EVERY = 0.2
 """Seconds between two looks at the logs of a run that goes on."""
 _PIECE = 64 * 1024
+_UNFINISHED = re.compile(r"\x1b(?:\[[0-9;:]{0,40})?\Z|\r\Z")
+"""The beginning of a colour or of a line end, of which the rest is in the next piece."""
 
 
 @click.command()
@@ -70,6 +73,7 @@ class Printer:
         self.out = out
         self._offsets: dict[Path, int] = {}
         self._decoders: dict[Path, codecs.IncrementalDecoder] = {}
+        self._held: dict[Path, str] = {}
         self._last: Path | None = None
         self._open_line = False
 
@@ -88,6 +92,8 @@ class Printer:
 
     def finish(self) -> None:
         """End the last line."""
+        if self._last is not None and (held := self._held.pop(self._last, "")):
+            self._send(log_text(held))
         if self._open_line:
             self.out.send(b"\n")
             self._open_line = False
@@ -101,7 +107,11 @@ class Printer:
         decoder = self._decoders.get(log.file)
         if decoder is None:
             decoder = self._decoders[log.file] = codecs.getincrementaldecoder("utf-8")("replace")
-        text = log_text(decoder.decode(data))
+        text = self._held.pop(log.file, "") + decoder.decode(data)
+        if cut := _UNFINISHED.search(text):
+            self._held[log.file] = text[cut.start() :]
+            text = text[: cut.start()]
+        text = log_text(text)
         self._send(text)
         if text:
             self._open_line = not text.endswith("\n")

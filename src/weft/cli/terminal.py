@@ -20,6 +20,7 @@ import re
 import select
 import sys
 from collections import deque
+from functools import cache
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,30 +36,34 @@ _HARMFUL = (
     r"\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     r"\ud800-\udfff\U000e0000-\U000e007f"
 )
-_HARMFUL_IN_TEXT = re.compile(f"[{_HARMFUL}]")
-_HARMFUL_IN_LINE = re.compile(f"[{_HARMFUL}\t\n]")
-_COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
+_COLOURS = r"\x1b\[[0-9;:]*m"
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\x1b": "\\e"}
 
 
 def harmless(text: str) -> str:
     """The text with control characters, escape sequences and bidi controls written out; lines and tabs stay."""
-    return text if text.isprintable() else _HARMFUL_IN_TEXT.sub(_written_out, text)
+    return text if text.isprintable() else _pattern(f"[{_HARMFUL}]").sub(_written_out, text)
 
 
 def one_line(text: str, width: int = 0) -> str:
     """As `harmless`, on one line; of more than `width` characters only the beginning (0: all)."""
     if width and len(text) > width:
         text = text[: width - 1] + "…"
-    return text if text.isprintable() else _HARMFUL_IN_LINE.sub(_written_out, text)
+    return text if text.isprintable() else _pattern(f"[{_HARMFUL}\t\n]").sub(_written_out, text)
 
 
 def log_text(text: str) -> str:
     """What a program printed: colours are left out, a lone carriage return begins a line, the rest is made harmless."""
-    text = _COLOURS.sub("", text) if "\x1b" in text else text
+    text = _pattern(_COLOURS).sub("", text) if "\x1b" in text else text
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return harmless(text)
+
+
+@cache
+def _pattern(pattern: str) -> re.Pattern[str]:
+    """Compiled when it is first needed: most output is printable as it is."""
+    return re.compile(pattern)
 
 
 def _written_out(found: re.Match[str]) -> str:

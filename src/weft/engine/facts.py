@@ -243,6 +243,22 @@ class Facts:
         self.due.clear()
 
     @property
+    def edited(self) -> bool:
+        """Another document ran, or will run, than the one that the run began with."""
+        return self._edited_at > 0
+
+    def number(self, batches: Batches) -> None:
+        """A pass between the two, when it was edited: the numbers of the attempts that do not hold any more."""
+        position = 0
+        for batch in batches:
+            for event in batch:
+                position += 1
+                if isinstance(event, events.AttemptStarted | events.AttemptSucceeded | events.AttemptFailed):
+                    path = event.path
+                    if any(position <= self._changed[n][0] for n in node_ids(path) if n in self._changed):
+                        self.prior[path] = max(event.attempt, self.prior.get(path, 0))
+
+    @property
     def intact(self) -> bool:
         """Nothing was put aside: the journal must replay to the letter."""
         return not (self._edited_at or self._void or self._void_inside or self._dropped or self._doubted)
@@ -272,13 +288,15 @@ class Facts:
         path = event.path
         if isinstance(event, _UNDO):
             return position > self._undo_from
+        if self._edited_at and not self._survives_edits(path, position):
+            return False
         void = self._void.get(path)
         if void is not None and position <= void[0] and isinstance(event, _ATTEMPTS):
             return self._not_held(path, void[1])
         for head, inside, until, reason in self._void_inside:
             if position <= until and path.startswith(head) and node_ids(path[len(head) :])[0] in inside:
                 return self._not_held(path, reason)
-        return not self._edited_at or self._survives_edits(path, position)
+        return True
 
     def _survives_edits(self, path: str, position: int) -> bool:
         ids = node_ids(path)

@@ -24,7 +24,7 @@ def describe(error: BaseException, place: str | None = None) -> ErrorData:
             unknown=error.unknown,
         )
     if isinstance(error, ExpressionError):
-        return ErrorData("ExpressionError", _with_hint(error), getattr(error, "place", None) or place)
+        return ErrorData("ExpressionError", _with_hint(error), error.place or place)
     if isinstance(error, ValidationError):
         return ErrorData("ValidationError", _with_hint(error), error.path if error.path != "$" else place, cause=under)
     if isinstance(error, WeftError):

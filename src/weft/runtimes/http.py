@@ -204,7 +204,7 @@ def body_value(answer: Answer) -> object:
     try:
         return strict_json(text, what)
     except AttemptError as error:
-        start = " ".join(text[:60].split())
+        start = " ".join(text[:60].split()) + ("…" if len(text) > 60 else "")
         raise bad_format(f"{error.message}; it begins with {start!r}, the server calls it {media}") from None
 
 

@@ -42,6 +42,7 @@ class Set:
             Setting("value", "text", "the value, a template"),
             Setting("expression", "expression", "the value, computed"),
             Setting("var", "text", "the name", required=True, template=False),
+            Setting("key", "text", "the name, inside a `context`", template=False),
         ),
     )
 

@@ -162,7 +162,9 @@ async def _each(ctx: AttemptContext, given: object, names: dict[str, Any], act: 
                     turn = perf_counter() + TURN
     except ExpressionError as error:
         message = f"item {index}: {error.message}"
-        raise ExpressionError(message, error.start, error.end, code=error.code, hint=error.hint) from None
+        told = ExpressionError(message, error.start, error.end, code=error.code, hint=error.hint)
+        told.place = error.place
+        raise told from None
     finally:
         if isinstance(given, FileRows | FileList):
             items.close()  # type: ignore[union-attr]

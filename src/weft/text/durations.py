@@ -30,7 +30,7 @@ def parse_duration(text: str) -> float:
     trimmed = text.strip()
     match = _SHORT.fullmatch(trimmed) or _ISO.fullmatch(trimmed) if 0 < len(trimmed) <= _LONGEST else None
     if match is None:
-        shown = "".join(c if c.isprintable() else "?" for c in text[:40])
+        shown = "".join(c if c.isprintable() else "?" for c in text[:40]) + ("…" if len(text) > 40 else "")
         raise ExpressionError(f"{shown!r} is not a duration", 0, max(len(text), 1), code="WEFT430", hint=_hint(trimmed))
     seconds = sum(float(amount) * _SECONDS[unit] for unit, amount in match.groupdict().items() if amount)
     if seconds > MAX_SECONDS:

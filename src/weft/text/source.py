@@ -85,7 +85,15 @@ class Source:
         """A diagnostic for the characters from `start` to `end` (one character when `end` is not given)."""
         line, column = self.position(start)
         end_line, end_column = self.position(start + 1 if end is None else max(end, start))
-        return Diagnostic(self.name, line, column, end_line, end_column, code, severity, message, hint)
+        hint = None if hint is None else harmless(hint)
+        return Diagnostic(
+            self.name, line, column, end_line, end_column, code, severity, harmless(message), hint
+        )
+
+
+def harmless(text: str) -> str:
+    """The text for a message: what a document says must not steer a terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 class Text(msgspec.Struct, frozen=True):

@@ -359,7 +359,6 @@ def test_a_document_has_one_workflow(text: str, messages: list[str]) -> None:
         '<source:database id="s" connection="x"><query>select 1 < 2</query></source:database>',
         '<sink type="database" id="s" table="t"/>',
         '<transform:ai id="s" model="m"><user>hi</user></transform:ai>',
-        '<context id="s"><set key="a" value="b"/></context>',
     ],
 )
 def test_what_this_version_lacks_is_said_to_be_of_the_language(text: str) -> None:

@@ -70,12 +70,11 @@ class Analysis:
     """A document, looked at as a whole: what the compiler builds the graph from."""
 
     __slots__ = (
-        "document", "entries", "kinds", "notes", "options", "outline", "output", "output_entry", "sets", "waits",
+        "document", "entries", "notes", "options", "outline", "output", "output_entry", "sets", "waits",
     )  # fmt: skip
 
-    def __init__(self, document: Document, kinds: Kinds, made: Outline, reader: Reader) -> None:
+    def __init__(self, document: Document, made: Outline, reader: Reader) -> None:
         self.document = document
-        self.kinds = kinds
         self.outline = made
         self.notes = reader.notes
         self.sets = reader.sets
@@ -97,7 +96,7 @@ def analyse(document: Document, kinds: Kinds) -> Analysis:
     notes = Notes(document.source)
     made = outline(document, notes)
     reader = Reader(document, made, notes)
-    result = Analysis(document, kinds, made, reader)
+    result = Analysis(document, made, reader)
     nodes = NodeReader(reader, kinds)
     for seat in made.seats:
         if notes.full:

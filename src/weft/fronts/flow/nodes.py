@@ -9,7 +9,7 @@ from typing import Any
 from weft.errors import nearest
 from weft.fronts.flow.ast import Element
 from weft.fronts.flow.names import variable
-from weft.fronts.flow.outline import Seat, is_name
+from weft.fronts.flow.outline import Seat, default_names, is_name
 from weft.fronts.flow.parameters import read_parameters
 from weft.fronts.flow.placed import NodeOutput, ObjectOf
 from weft.fronts.flow.reading import Entry, Reader, Sight, Use, is_short
@@ -125,8 +125,8 @@ class NodeReader:
             if word.strip(",;") != word:
                 hint = 'ids are separated by spaces: needs="a b"'
                 self.notes.error("WEFT503", f"{quoted(word, 40)} is no id", start, end, hint=hint)
-            elif self.reader.use(Sight(entry), word, start, end, how="needs"):
-                entry.needs.append(self.reader.outline.ids[word])
+            else:
+                self.reader.use(Sight(entry), word, start, end, how="needs")
 
     def _effect_and_retry(self, entry: Entry, attributes: dict[str, Text]) -> None:
         if entry.spec is None:
@@ -239,6 +239,7 @@ class NodeReader:
 
     def _parallel(self, entry: Entry) -> None:
         settings = entry.seat.element.settings
+        self._check_branch_names(entry)
         if (text := settings.get("wait")) is not None:
             self._wait(entry, text)
         if (text := settings.get("concurrency")) is not None:
@@ -254,6 +255,17 @@ class NodeReader:
         else:
             made = self.reader.expression(text, Sight(entry, frozenset({"branches"}), after=True))
             entry.merge = made if made is not None else "array"
+
+    def _check_branch_names(self, entry: Entry) -> None:
+        first: dict[str, int] = {}
+        for body in entry.seat.bodies:
+            name = body.part.attributes.get("name") if body.part is not None else None
+            if name is None:
+                continue
+            if name.value in first:
+                message = f"another branch is called {quoted(name.value, 40)} (in line {first[name.value]})"
+                self.reader.error("WEFT325", message, name, "give one of them another name")
+            first.setdefault(name.value, self.notes.line(name.start))
 
     def _wait(self, entry: Entry, text: Text) -> None:
         word = text.value.strip()
@@ -286,8 +298,9 @@ class NodeReader:
                 entry.reads_input = when_reads or (entry.reads_input and not entry.collects_input)
         if (text := settings.get("concurrency")) is not None:
             entry.concurrency = self.count("concurrency", text, 1, "WEFT323")
-        entry.item = self._name(entry, "item", settings.get("item"))
-        entry.index = self._name(entry, "index", settings.get("index"))
+        default = default_names(self.reader.outline, entry.seat)
+        entry.item = self._name(entry, "item", settings.get("item")) or ("item" if "item" in default else None)
+        entry.index = self._name(entry, "index", settings.get("index")) or ("index" if "index" in default else None)
         if entry.item is not None and entry.item == entry.index:
             message = f"the item and the index are both called `{entry.item}`"
             self.reader.error("WEFT325", message, settings["index"], "give one of them another name")

@@ -80,8 +80,9 @@ def _knots(seats: list[Seat], waits: Edges) -> list[list[Seat]]:
                 if path:
                     low[path[-1][0]] = min(low[path[-1][0]], low[seat])
                 if low[seat] == number[seat]:
-                    knot = stack[stack.index(seat) :] if len(stack) < 32 else _popped(stack, seat)
-                    del stack[len(stack) - len(knot) :]
+                    knot = [stack.pop()]
+                    while knot[-1] is not seat:
+                        knot.append(stack.pop())
                     on_stack.difference_update(knot)
                     if len(knot) > 1:
                         out.append(sorted(knot, key=lambda s: s.order))
@@ -93,13 +94,6 @@ def _knots(seats: list[Seat], waits: Edges) -> list[list[Seat]]:
             elif step in on_stack:
                 low[seat] = min(low[seat], number[step])
     return out
-
-
-def _popped(stack: list[Seat], seat: Seat) -> list[Seat]:
-    at = len(stack) - 1
-    while stack[at] is not seat:
-        at -= 1
-    return stack[at:]
 
 
 def _cycle(knot: list[Seat], waits: Edges) -> list[Seat]:

@@ -229,7 +229,7 @@ def _name_fallback(made: Outline, seat: Seat, text: Text, notes: Notes) -> None:
     start, end = text.span(0, len(text.value))
     target = made.ids.get(text.value)
     if target is None:
-        if text.value not in _written_ids(made.document):
+        if text.value not in written_ids(made.document):
             close = nearest(text.value, [s.id for s in seat.body.seats if s.has_id and s is not seat])
             hint = f"did you mean `{close[0]}`?" if close else "a fallback is a node beside the one it is for"
             notes.error("WEFT301", f"there is no node {quoted(text.value)}", start, end, hint=hint)
@@ -324,10 +324,16 @@ def _know(made: Outline, body: Body) -> None:
     if body.kind == "iteration":
         given = [owner.element.settings.get(word) for word in ("item", "index")]
         names = [text.value for text in given if text is not None and is_name(text.value)]
-        if names:
-            body.names = outer.names.union(names)
         for name in names:
             made.item_names.setdefault(name, owner)
+        body.names = outer.names.union(names, default_names(made, owner))
+
+
+def default_names(made: Outline, foreach: Seat) -> list[str]:
+    """`item` and `index`, where the foreach gives no name of its own and the word means nothing else here."""
+    given = foreach.element.settings
+    taken = {**made.ids, **made.item_names, **made.document.front.input}
+    return [word for word in ("item", "index") if word not in given and word not in taken]
 
 
 def is_name(word: str) -> bool:
@@ -338,6 +344,6 @@ def is_name(word: str) -> bool:
 _WRITTEN_ID = re.compile(r"""\bid\s*=\s*["']([^"'<>]*)["']""")
 
 
-def _written_ids(document: Document) -> frozenset[str]:
+def written_ids(document: Document) -> frozenset[str]:
     """What looks like an id in a document that could not be read to its end: no reason to call it unknown."""
     return frozenset() if document.complete else frozenset(_WRITTEN_ID.findall(document.source.text))

@@ -6,6 +6,7 @@ A parameter named like a node is a reference to it like any other, and so a depe
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,14 @@ from weft.fronts.flow.names import refusal
 from weft.fronts.flow.placed import ConfigValue, Name, NodeOutput
 from weft.fronts.flow.reading import MANY, Entry, Reader, Sight
 from weft.graph.work import Evaluable
-from weft.text.source import Text
+from weft.text.source import Text, quoted
 from weft.text.yaml import Mapping, load
 
 if TYPE_CHECKING:
     import ast
 
 MAIN = "main"
+_CALL = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 MAX_PARAMETERS = 500
 """No function has more; so many are looked up."""
 
@@ -29,6 +31,10 @@ def read_parameters(reader: Reader, entry: Entry) -> None:
     """Fills the entry's arguments: parameter name to what it gets. Reports parameters that nothing is known for."""
     settings = entry.seat.element.settings
     code = settings.get("code")
+    call = settings.get("call")
+    if call is not None and call.value.strip() and "{{" not in call.value and not _CALL.fullmatch(call.value.strip()):
+        message = f"`call` is {quoted(call.value.strip(), 40)}; it must be package.module:function"
+        reader.error("WEFT503", message, call)
     if code is None or "code" not in entry.settings:
         _give_everything(reader, entry)
         return

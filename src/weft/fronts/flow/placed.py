@@ -37,7 +37,7 @@ class Placed:
         except ExpressionError as error:
             if getattr(error, "place", None) is None:
                 line, column = self._source.position(self._text.at(error.start))
-                error.place = f"{self._source.name}:{line}:{column}"  # type: ignore[attr-defined]  # for the engine
+                error.place = f"{self._source.name}:{line}:{column}"
             raise
 
 

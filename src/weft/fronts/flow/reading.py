@@ -6,7 +6,6 @@ asks for its `input`. What is wrong with a name is said here, under the name its
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ from weft.errors import ExpressionError, nearest
 from weft.fronts.flow.ast import Document
 from weft.fronts.flow.names import Sets, refusal
 from weft.fronts.flow.notes import Notes
-from weft.fronts.flow.outline import PLAIN_NAME, Outline, Seat
+from weft.fronts.flow.outline import PLAIN_NAME, Outline, Seat, written_ids
 from weft.fronts.flow.placed import Placed
 from weft.graph.work import Constant, Evaluable
 from weft.kinds import KindSpec
@@ -46,7 +45,7 @@ class Entry:
 
     __slots__ = (
         "after", "arguments", "before", "bound", "collection", "collects_input", "concurrency", "conditions", "context",
-        "effect", "everything", "given", "index", "input", "item", "limits", "max", "merge", "needs", "on_failure",
+        "effect", "everything", "given", "index", "input", "item", "limits", "max", "merge", "on_failure",
         "reads_input", "reads_items", "retry", "retry_when", "seat", "settings", "spec", "timeout", "uses", "wait",
         "when", "whole_context",
     )  # fmt: skip
@@ -66,7 +65,6 @@ class Entry:
         self.input: Seat | None = None
         """Its own `input`; `given` is the nearest one around, its own included."""
         self.given: Seat | None = None
-        self.needs: list[Seat] = []
         self.when: Evaluable | None = None
         self.timeout: float | None = None
         self.on_failure: FailurePolicy | None = None
@@ -102,17 +100,17 @@ _DEAF = frozenset({"command", "python", "set", "context", "transform:template", 
 
 
 class Sight:
-    """From where something is read: the node, the `$` names beyond those of its body, and when it is evaluated."""
+    """From where something is read: the node, and the `$` names beyond those of its body.
 
-    __slots__ = ("after", "entry", "how", "more")
+    `after`: it is evaluated when what is inside the node has run.
+    """
 
-    def __init__(
-        self, entry: Entry, more: frozenset[str] = frozenset(), *, after: bool = False, how: How = "reads"
-    ) -> None:
+    __slots__ = ("after", "entry", "more")
+
+    def __init__(self, entry: Entry, more: frozenset[str] = frozenset(), *, after: bool = False) -> None:
         self.entry = entry
         self.more = more
         self.after = after
-        self.how = how
 
 
 KEY = frozenset({"key"})
@@ -145,7 +143,7 @@ class Reader:
         self.ids = made.names
         self.sets = Sets(made)
         self.env = _names_in(document.front.runtime.get("env"))
-        self._lost = _written_ids(document)
+        self._lost = written_ids(document)
         self.hyphenated: dict[str, list[str]] = {}
         """Ids with a hyphen, by the name a Python parameter has for them."""
         for id in made.ids:  # noqa: A001 - the language's word
@@ -210,7 +208,7 @@ class Reader:
         match reference.kind:
             case "node":
                 whole = reference.field in (None, "output")
-                return self.use(sight, reference.name, start, end, how=sight.how if whole else "record")
+                return self.use(sight, reference.name, start, end, how="reads" if whole else "record")
             case "name":
                 if reference.name == "input":
                     sight.entry.reads_input = True
@@ -352,12 +350,6 @@ class _Nothing:
 
 
 _NOTHING: Any = _Nothing()
-_WRITTEN_ID = re.compile(r"""\bid\s*=\s*["']([^"'<>]*)["']""")
-
-
-def _written_ids(document: Document) -> frozenset[str]:
-    """What looks like an id in a document that could not be read to its end: no reason to call it unknown."""
-    return frozenset() if document.complete else frozenset(_WRITTEN_ID.findall(document.source.text))
 
 
 def _names_in(value: Marked | None) -> dict[str, Scalar]:

@@ -121,6 +121,7 @@ TAGS: dict[str, TagSpec] = {
     "case": _part(("switch",), attributes=("when",), required=("when",), takes_id=True),
     "default": _part(("switch",)),
     "loop": _block(body=True, settings=("max",), attributes=("break",)),
+    "context": _block(body=True),
     "while": _block(body=True, settings=("condition", "max"), required=("condition",)),
     "break": TagSpec("node", attributes=("when", "all"), takes_id=True),
     # common children
@@ -143,7 +144,7 @@ TAGS: dict[str, TagSpec] = {
 LEAVES = (
     "source:file", "source:files", "source:http", "source:database", "source:value",
     "transform:template", "transform:value", "transform:map", "transform:filter", "transform:reduce", "transform:ai",
-    "sink:file", "sink:http", "sink:database", "command", "python", "delay", "set", "context",
+    "sink:file", "sink:http", "sink:database", "command", "python", "delay", "set",
 )  # fmt: skip
 """Every leaf of the language, whether this version has it or not."""
 
