@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from weft import arguments, events, project
-from weft.documents import SAVED, load, load_source, program_of
+from weft.documents import SAVED, keep, load, load_source, program_of, show_as_running, that_ran
 from weft.errors import ChangedError, InputError, NotFoundError, NotResumableError, UsageError
 from weft.fronts.flow import Loaded, compare
 from weft.graph.work import Program
 from weft.inspection import Inspection, first_event, locate, store_of
 from weft.project import Project
 from weft.results import RunResult
-from weft.text.source import Source, read_source
 
 if TYPE_CHECKING:
     from weft.engine.facts import Facts
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from weft.events import Event
     from weft.journal.base import Journal, Store
 
-EARLIER = "documents"
-"""Folder of a run: the documents that it was resumed with, each named by its digest."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -48,7 +45,6 @@ class Request(msgspec.Struct, frozen=True):
     timeout: str | None = None
     journal: str | None = None
     allow_path: tuple[str, ...] = ()
-    signals: bool = False
 
     def settings(self) -> dict[str, Any]:
         """Those that are settings of the project, too."""
@@ -80,15 +76,27 @@ class Outcome(msgspec.Struct, frozen=True):
 
 Watcher = Callable[["Report", "Event"], None]
 """Told of every event after its commit, with the run as it then stands."""
+OnSignal = Callable[[int, int, float], None]
+"""Told of the n-th signal: n, running steps, seconds of grace."""
+
+
+class Audience(msgspec.Struct, frozen=True):
+    """Who listens to a run. With `signal`, the sitting takes SIGINT, SIGTERM and SIGHUP (a library must not)."""
+
+    watch: Watcher | None = None
+    log: LogListener | None = None
+    signal: OnSignal | None = None
+
+
+NOBODY = Audience()
 
 
 def run(
     path: str | Path,
     request: Request,
     *,
+    audience: Audience = NOBODY,
     loaded: Loaded | None = None,
-    watch: Watcher | None = None,
-    on_log: LogListener | None = None,
 ) -> Outcome:
     """Run a document to its end, in this process. Raises WeftError for what is wrong before it starts.
 
@@ -96,6 +104,7 @@ def run(
     """
     from weft.engine.sitting import Sitting, run_started
 
+    _refuse_unwritable_name(path)
     program, loaded = program_of(path if loaded is None else loaded)
     place = project.find(Path(path), request.settings())
     given = _arguments(loaded, request, place)
@@ -113,10 +122,19 @@ def run(
         journal,
         options,
         weights=_weights(store, program),
-        on_log=on_log,
+        on_log=audience.log,
+        on_signal=audience.signal,
         instant=place.journal is None,
     )
-    return _sit(sitting, store, lambda: sitting.start(started), watch, place.journal)
+    return _sit(sitting, store, lambda: sitting.start(started), audience.watch, place.journal)
+
+
+def _refuse_unwritable_name(path: str | Path) -> None:
+    """The journal is JSON, and a resume finds the document by its name. Raises InputError."""
+    try:
+        str(Path(path).absolute()).encode()
+    except UnicodeEncodeError:
+        raise InputError("the document's name, or that of a folder around it, is not UTF-8", hint="rename it") from None
 
 
 def resume(
@@ -125,8 +143,7 @@ def resume(
     *,
     accept_changes: bool = False,
     take_over: bool = False,
-    watch: Watcher | None = None,
-    on_log: LogListener | None = None,
+    audience: Audience = NOBODY,
 ) -> Outcome:
     """Go on with a run, exactly with what is missing.
 
@@ -141,12 +158,12 @@ def resume(
     try:
         loaded = load(first.document)
         sitting, facts, resumed = _resumption(
-            store, journal, loaded, first, request, accept=accept_changes, on_log=on_log
+            store, journal, loaded, first, request, accept=accept_changes, audience=audience
         )
     except BaseException:
         journal.close()
         raise
-    return _sit(sitting, store, lambda: sitting.resume(facts, resumed), watch, place.journal)
+    return _sit(sitting, store, lambda: sitting.resume(facts, resumed), audience.watch, place.journal)
 
 
 def _resumption(
@@ -157,7 +174,7 @@ def _resumption(
     request: Request,
     *,
     accept: bool = False,
-    on_log: LogListener | None = None,
+    audience: Audience = NOBODY,
 ) -> tuple[Sitting, Facts, events.RunResumed]:
     """What a sitting needs to go on with a run that this process owns now."""
     from weft.engine.facts import Facts
@@ -175,7 +192,7 @@ def _resumption(
     facts.turn()
     if edited:
         facts.edit(program.digest, changed)
-        _keep_document(journal.folder, program)
+        keep(journal.folder, program)
     if facts.edited:
         facts.number(journal.read())
     resumed = events.RunResumed(
@@ -186,9 +203,17 @@ def _resumption(
         settings=_facts_of_this_sitting(options, program, place),
         plan=node_plan(program.graph) if edited else (),
     )
-    sitting = Sitting(program, given, journal, options, weights=_weights(store, program), on_log=on_log)
+    sitting = Sitting(
+        program,
+        given,
+        journal,
+        options,
+        weights=_weights(store, program),
+        on_log=audience.log,
+        on_signal=audience.signal,
+    )
     if edited:
-        sitting.listen(lambda event: _show_document(journal.folder, program, event))
+        sitting.listen(lambda event: show_as_running(journal.folder, program, event))
     return sitting, facts, resumed
 
 
@@ -248,7 +273,6 @@ def _options(path: Path, request: Request, place: Project) -> Options:
         project=place.folder,
         allowed_paths=tuple(Path(p).expanduser().absolute() for p in place["allow-path"]),
         grace=place["grace"],
-        signals=request.signals,
     )
 
 
@@ -353,7 +377,7 @@ def _changes(
     """What is different in the document since the run last read it, as node id -> reason. Raises ChangedError."""
     if folder is None:
         return {}
-    ran = load_source(_document_that_ran(folder, digest, str(first.document)))
+    ran = load_source(that_ran(folder, digest, str(first.document)))
     if ran.program is None or ran.document is None:
         raise ChangedError("the document that ran can no longer be read", hint="start a new run")
     changed, lines = compare(ran, loaded)
@@ -364,46 +388,6 @@ def _changes(
             hint="--accept-changes runs what changed and what depends on it again; or restore the document",
         )
     return changed
-
-
-def _document_that_ran(folder: Path, digest: str | None, name: str) -> Source:
-    """The run's copy of the document that its last sitting ran."""
-    kept = folder / EARLIER / f"{digest}.flow.md"
-    return Source(name, read_source(kept if kept.exists() else folder / SAVED).text)
-
-
-def _keep_document(folder: Path | None, program: Program) -> None:
-    """Keep the text under its digest, durably: the journal is about to name it."""
-    if folder is not None and program.text is not None:
-        (folder / EARLIER).mkdir(exist_ok=True, mode=0o700)
-        _write(folder / EARLIER / f"{program.digest}.flow.md", program.text)
-
-
-def _show_document(folder: Path | None, program: Program, event: Event) -> None:
-    """Once the journal says that it is the document that runs, it is the one that readers of the run see."""
-    if folder is not None and program.text is not None and isinstance(event, events.RunResumed):
-        _write(folder / SAVED, program.text)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Replace a file as a whole. Raises JournalError."""
-    from weft.errors import JournalError
-
-    beside = path.with_name(f".{path.name}")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        message = f"cannot keep the document: {error.strerror}: {path}"
-        raise JournalError(message, hint="see to the disk, then resume") from error
 
 
 def _end_children(lock: Path) -> None:
@@ -421,8 +405,9 @@ def _refuse_ended(run_id: str, status: str) -> None:
 # -- requests ----------------------------------------------------------------------------------------------------------
 
 
-def cancel(run_id: str, *, reason: str = "", journal: str | None = None, request: Request | None = None) -> str:
-    """Ask for a run to end. Returns `requested` when its owner was told, `cancelled` when it is over.
+def cancel(run_id: str, *, reason: str = "", journal: str | None = None, audience: Audience = NOBODY) -> str:
+    """Ask for a run to end. Returns `requested` when its owner was told, `cancelled` when it is over, `interrupted` when
+    a signal stopped its rollback here (a resume goes on with that).
 
     Without an owner this process ends it, rollback and all, by the document as it last ran. Raises NotResumableError
     when the run has ended as something else.
@@ -445,13 +430,15 @@ def cancel(run_id: str, *, reason: str = "", journal: str | None = None, request
         if first.document is None or held.folder is None:  # whoever has the Python code ends it
             held.close()
             return "requested"
-        loaded = load_source(_document_that_ran(held.folder, _last_digest(held), first.document))
-        sitting, facts, resumed = _resumption(store, held, loaded, first, request or Request(journal=journal))
+        loaded = load_source(that_ran(held.folder, _last_digest(held), first.document))
+        sitting, facts, resumed = _resumption(
+            store, held, loaded, first, Request(journal=journal), audience=audience
+        )
     except BaseException:
         held.close()
         raise
-    _sit(sitting, store, lambda: sitting.resume(facts, resumed), None, place.journal)
-    return "cancelled"
+    outcome = _sit(sitting, store, lambda: sitting.resume(facts, resumed), audience.watch, place.journal)
+    return "interrupted" if outcome.interrupted and outcome.result.status == "running" else "cancelled"
 
 
 def decide(

@@ -1,11 +1,13 @@
-"""Documents for the doors: reading, checking and compiling them. Runs nothing and opens nothing else."""
+"""Documents for the doors: reading, checking, compiling, and the copies that a run keeps. Runs nothing."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from weft.errors import DocumentError
+from weft.errors import DocumentError, JournalError
+from weft.events import Event, RunResumed
 from weft.fronts.flow import Loaded, load_document
 from weft.graph.work import Program
 from weft.kinds import KindSpec, Setting, SettingType
@@ -13,7 +15,8 @@ from weft.runtimes import registry
 from weft.text.source import Diagnostic, Source, read_source, render
 
 __all__ = [
-    "SAVED", "Diagnostic", "Loaded", "Source", "check", "kinds", "load", "load_source", "program_of", "render",
+    "SAVED", "Diagnostic", "Loaded", "Source", "check", "keep", "kinds", "load", "load_source", "program_of", "render",
+    "show_as_running", "that_ran",
 ]  # fmt: skip
 
 SAVED = "document.flow.md"
@@ -46,6 +49,49 @@ def program_of(document: str | Path | Loaded) -> tuple[Program, Loaded]:
     if loaded.program is None:
         raise DocumentError(loaded.diagnostics, loaded.source)
     return loaded.program, loaded
+
+
+# -- the documents a run keeps -----------------------------------------------------------------------------------------
+
+EARLIER = "documents"
+"""Folder of a run: the documents that it was resumed with, each named by its digest."""
+
+
+def that_ran(folder: Path, digest: str | None, name: str) -> Source:
+    """The run's copy of the document that its last sitting ran. Raises NotFoundError."""
+    kept = folder / EARLIER / f"{digest}.flow.md"
+    return Source(name, read_source(kept if kept.exists() else folder / SAVED).text)
+
+
+def keep(folder: Path | None, program: Program) -> None:
+    """Keep the text under its digest, durably: the journal is about to name it. Raises JournalError."""
+    if folder is not None and program.text is not None:
+        (folder / EARLIER).mkdir(exist_ok=True, mode=0o700)
+        _replace(folder / EARLIER / f"{program.digest}.flow.md", program.text)
+
+
+def show_as_running(folder: Path | None, program: Program, event: Event) -> None:
+    """Once the journal says that it is the document that runs, it is the one that readers of the run see."""
+    if folder is not None and program.text is not None and isinstance(event, RunResumed):
+        _replace(folder / SAVED, program.text)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    beside = path.with_name(f".{path.name}")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        message = f"cannot keep the document: {error.strerror}: {path}"
+        raise JournalError(message, hint="see to the disk, then resume") from error
 
 
 # -- what documents may be made of -------------------------------------------------------------------------------------

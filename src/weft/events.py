@@ -33,11 +33,15 @@ class SecretMark(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class NodePlan(msgspec.Struct, frozen=True, array_like=True):
-    """A node as readers of a journal need it: `wave` counts from 0 at the top level and is -1 inside blocks."""
+    """A node as readers of a journal need it.
+
+    `wave` counts from 0 at the top level and is -1 inside blocks; `block` is the id of the block it stands in.
+    """
 
     id: str
     label: str
     wave: int = -1
+    block: str = ""
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, tag=True, kw_only=True):

@@ -46,6 +46,9 @@ def store_of(place: Project, program: Program | None = None) -> Store:
         from weft.journal.memory import MemoryStore
 
         return MemoryStore()
+    if "://" in str(place["journal"] or ""):
+        origin = place.settings["journal"].origin
+        raise InputError(f"{origin}: journals at an address are not supported yet", hint="name a folder, or none")
     import weft
     from weft.journal.sqlite import SqliteStore
 

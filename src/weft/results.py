@@ -62,7 +62,7 @@ class RollbackReport(msgspec.Struct, frozen=True):
 class RunResult:
     """How a run ended.
 
-    `outputs` and `nodes` map paths; `errors` has one `NodeFailed` for each failed path; `waves` is the number of layers and
+    `nodes` maps paths, `counts` says how many instances there were by status, also of those left out; `errors` has one `NodeFailed` for each failed path; `waves` is the number of layers and
     `current_wave` the highest (from 0) in which a node has started.
     """
 
@@ -75,6 +75,7 @@ class RunResult:
         output: Any,
         nodes: Mapping[str, NodeResult],
         nodes_left_out: int = 0,
+        counts: Mapping[str, int] | None = None,
         errors: Sequence[NodeFailed] = (),
         rollback: RollbackReport | None = None,
         started_at: float | None = None,
@@ -89,6 +90,7 @@ class RunResult:
         self.output = output
         self.nodes = nodes
         self.nodes_left_out = nodes_left_out
+        self.counts = counts or {}
         self.errors = list(errors)
         self.rollback = rollback
         self.started_at = started_at

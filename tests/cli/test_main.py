@@ -233,6 +233,30 @@ def test_escape_sequences_in_names_do_not_reach_the_terminal(weft):
     assert not any(c in said.err for c in "\x1b\x07\u202e")
 
 
+def test_a_document_whose_name_is_not_utf8_is_refused_before_anything_is_made(hello):
+    (hello.folder / "hello.flow.md").rename(hello.folder / "a\udcff.flow.md")
+    said = hello("run", "a\udcff.flow.md", "--json")
+    assert (said.code, said.out) == (65, "")
+    assert said.err == "weft: the document's name, or that of a folder around it, is not UTF-8\nhint: rename it\n"
+    assert not (hello.folder / ".weft").exists()
+
+
+def test_a_working_directory_that_is_gone(weft, monkeypatch):
+    gone = weft.folder / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    said = weft("runs")
+    assert (said.code, said.err) == (66, "weft: the working directory has been removed\nhint: go to another one\n")
+
+
+def test_a_journal_at_an_address_names_its_source(hello, monkeypatch):
+    monkeypatch.setenv("WEFT_JOURNAL", "postgres://x")
+    said = hello("run", "hello.flow.md")
+    assert said.code == 65
+    assert said.err.startswith("weft: WEFT_JOURNAL: journals at an address are not supported yet\n")
+
+
 # -- what is imported --------------------------------------------------------------------------------------------------
 
 _NEVER = {"rich", "httpx2", "multiprocessing", "importlib.metadata"}

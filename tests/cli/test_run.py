@@ -359,6 +359,7 @@ def test_a_signal_starts_nothing_new_lets_go_on_what_runs_and_names_the_way_on(s
     process = slow.start("run", "slow.flow.md")
     wait_until((slow.folder / "began").exists)
     process.send_signal(number)
+    assert process.stderr.readline().startswith(b"weft: leaving")
     (slow.folder / "go").touch()
     out, err = process.communicate(timeout=60)
     assert process.returncode == code
@@ -379,7 +380,11 @@ def test_a_second_signal_stops_what_runs(slow, wait_until):
     assert process.returncode == 143
     result = msgspec.json.decode(out)
     assert (result["status"], result["exit_code"]) == ("interrupted", 143)
-    assert slow.normal(err.decode()) == "interrupted; go on with: weft resume RUN\n"
+    assert slow.normal(err.decode()).splitlines() == [
+        "weft: leaving: 1 step may end within N s; Ctrl-C again stops them",
+        "weft: leaving: stopping what runs",
+        "interrupted; go on with: weft resume RUN",
+    ]
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
 

@@ -71,14 +71,33 @@ def test_a_piece_in_a_page_is_valid(block: Block) -> None:
 
 @pytest.mark.parametrize(("page", "section"), SESSIONS, ids=lambda x: x.name if isinstance(x, Path) else x)
 def test_what_a_page_types_says_what_the_page_says(page: Path, section: str, tmp_path: Path) -> None:
+    for turn in range(GOES):
+        try:
+            _type_all(sessions(page)[section], tmp_path / str(turn))
+            return
+        except AssertionError:
+            if turn == GOES - 1 or not _races_the_clock(sessions(page)[section]):
+                raise
+
+
+GOES = 3
+"""A section that stops something after a time is tried again: the machine may have been busy with something else."""
+
+
+def _races_the_clock(some: list[Block]) -> bool:
+    return any("& sleep " in said.command for block in some if is_typed(block) for said in typed(block))
+
+
+def _type_all(some: list[Block], folder: Path) -> None:
+    folder.mkdir()
     moved = 0
-    for block in sessions(page)[section]:
+    for block in some:
         if block.file is not None:
-            path = tmp_path / block.file
+            path = folder / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text)
         elif is_typed(block):
-            moved = _type(block, tmp_path, moved)
+            moved = _type(block, folder, moved)
 
 
 def _type(block: Block, folder: Path, moved: int) -> int:

@@ -35,13 +35,13 @@ def crash(flows: Flows, body: str, at: Callable[[Event], bool], front: str = "",
     """Run a document up to an event, and no further."""
     document = flows.write(body, front)
     with pytest.raises(Died):
-        app.run(document, app.Request(**request), watch=dies(at))  # type: ignore[arg-type]
+        app.run(document, app.Request(**request), audience=app.Audience(watch=dies(at)))  # type: ignore[arg-type]
 
 
 def crash_again(flows: Flows, at: Callable[[Event], bool], **options: object) -> None:
     """Resume the run up to an event, and no further."""
     with pytest.raises(Died):
-        flows.resume(watch=dies(at), **options)
+        flows.resume(audience=app.Audience(watch=dies(at)), **options)
 
 
 def edit(flows: Flows, old: str, new: str, name: str = "doc") -> Path:

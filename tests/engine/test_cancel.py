@@ -33,7 +33,7 @@ def test_a_running_run_is_cancelled_by_its_owner(flows):
             said.append(app.cancel("last", reason="enough"))
             said.append(app.cancel("last", reason="twice"))
 
-    outcome = app.run(flows.write(BODY), app.Request(), watch=watch)
+    outcome = app.run(flows.write(BODY), app.Request(), audience=app.Audience(watch=watch))
     assert said == ["requested", "requested"]
     assert (outcome.result.status, outcome.exit_code) == ("cancelled", 130)
     requests = [e for e in flows.events() if isinstance(e, events.CancelRequested)]
@@ -138,9 +138,12 @@ def test_what_was_undone_after_a_failure_runs_again_under_another_key(flows):
 
 def test_a_rollback_that_was_cut_off_goes_on_and_repeats_nothing_that_is_undone(flows):
     body = """
-        <command id="a">echo a >> log<compensate><command id="ua">echo ua >> log</command></compensate></command>
-        <command id="b" needs="a">echo b >> log<compensate><command id="ub">echo ub >> log</command></compensate></command>
-        <command id="c" needs="b">echo c >> log<compensate><command id="uc">echo uc >> log</command></compensate></command>
+        <command id="a">echo a >> log
+          <compensate><command id="ua">echo ua >> log</command></compensate></command>
+        <command id="b" needs="a">echo b >> log
+          <compensate><command id="ub">echo ub >> log</command></compensate></command>
+        <command id="c" needs="b">echo c >> log
+          <compensate><command id="uc">echo uc >> log</command></compensate></command>
         <command id="bad" needs="c">exit 1</command>
     """
     crash(flows, body, lambda e: isinstance(e, events.CompensationSucceeded) and e.path == "c")
@@ -155,7 +158,8 @@ def test_a_rollback_that_was_cut_off_goes_on_and_repeats_nothing_that_is_undone(
 def test_a_compensation_that_fails_is_tried_again_then_reported_and_stops_nobody(flows):
     body = """
         <command id="a">echo a<compensate><command id="ua">echo ua >> log</command></compensate></command>
-        <command id="b" needs="a">echo b<compensate><command id="ub">echo ub >> log; exit 1</command></compensate></command>
+        <command id="b" needs="a">echo b
+          <compensate><command id="ub">echo ub >> log; exit 1</command></compensate></command>
         <command id="bad" needs="b">exit 1</command>
     """
     crash(flows, body, lambda e: isinstance(e, events.CompensationFailed) and e.attempt == 1)
@@ -178,7 +182,7 @@ def test_a_cancelled_loop_of_waiting_retries_ends_at_once(flows):
         if isinstance(event, events.RetryScheduled):
             app.cancel("last")
 
-    outcome = app.run(flows.write(body), app.Request(), watch=watch)
+    outcome = app.run(flows.write(body), app.Request(), audience=app.Audience(watch=watch))
     assert outcome.exit_code == 130
     assert flows.lines("log") == ["try"]
 

@@ -160,7 +160,7 @@ def test_a_decision_reaches_the_owner_of_a_run_that_goes_on(flows):
         if isinstance(event, events.AttemptSucceeded) and event.path == "after":
             (flows.folder / "go").touch()
 
-    outcome = app.run(flows.write(body), app.Request(), watch=watch)
+    outcome = app.run(flows.write(body), app.Request(), audience=app.Audience(watch=watch))
     assert said == ["requested"]
     assert (outcome.exit_code, outcome.result.output) == (0, ["yes", "after"])
     assert flows.lines("log") == ["pay"]

@@ -74,6 +74,38 @@ def test_every_kind_of_block_is_taken_up_where_it_was(flows):
     )
 
 
+@pytest.mark.parametrize("merge", ["array", "concat", "object", "sum($branches)"])
+def test_a_merge_has_its_value_after_a_resume(flows, merge):
+    body = f"""
+        <parallel id="both" merge="{merge}">
+          <branch name="l"><command id="left" output="json">echo 1</command></branch>
+          <branch name="r"><command id="right" output="json">echo 2</command></branch>
+        </parallel>
+        <command id="stop" needs="both">test -e ok</command>
+        <transform:value id="all" needs="stop">both</transform:value>
+    """
+    assert flows.run(body).exit_code == 1
+    (flows.folder / "ok").touch()
+    expected = {"array": [1, 2], "concat": [1, 2], "object": {"l": 1, "r": 2}}.get(merge, 3)
+    assert flows.resume().result.output == expected
+
+
+@pytest.mark.parametrize("wait", ["any", "n(2)"])
+def test_what_a_race_gave_is_the_same_after_a_resume(flows, wait):
+    branches = "".join(
+        f'<branch><command id="b{i}">sleep {seconds}; echo {i}</command></branch>'
+        for i, seconds in enumerate((0.4, 0.05, 0.2))
+    )
+    body = f"""
+        <parallel id="race" wait="{wait}">{branches}</parallel>
+        <command id="stop" needs="race">test -e ok</command>
+        <transform:value id="all" needs="stop">race</transform:value>
+    """
+    assert flows.run(body).exit_code == 1
+    (flows.folder / "ok").touch()
+    assert flows.resume().result.output == {"any": "1", "n(2)": ["1", "2"]}[wait]
+
+
 def test_what_was_drawn_before_a_crash_is_drawn_again(flows):
     crash(
         flows,
@@ -236,7 +268,9 @@ def test_a_failed_evaluation_is_tried_again(flows):
 def test_a_block_whose_time_was_up_goes_on_with_what_is_missing(flows):
     body = """
         <foreach id="each" collection="[1, 2, 3]" timeout="500ms">
-          <command id="c" env='{N: "{{ $item }}"}'>echo $N >> log; test "$N" != 2 || test -e ok || sleep 20; echo $N</command>
+          <command id="c" env='{N: "{{ $item }}"}'>
+            echo $N >> log; test "$N" != 2 || test -e ok || sleep 20; echo $N
+          </command>
         </foreach>
         <transform:value id="all">each</transform:value>
     """
@@ -286,7 +320,7 @@ def test_a_delay_waits_only_for_what_is_left(flows):
     body = '<delay id="wait" duration="900ms"/>'
     crash(flows, body, lambda e: isinstance(e, events.AttemptStarted))
     outcome = flows.resume()
-    first, second = starts(flows, "wait")
+    first, _ = starts(flows, "wait")
     ended = next(e for e in flows.events() if isinstance(e, events.AttemptSucceeded))
     assert outcome.exit_code == 0
     assert 0.85 < ended.at - first.at < 1.3
@@ -318,7 +352,9 @@ def test_a_resume_needs_none_of_the_arguments_again(flows, monkeypatch, tmp_path
     body = """
         <command id="a" env='{T: "{{ $secrets.TOKEN }}"}'>echo "$T"</command>
         <command id="b" needs="a">test -e ok</command>
-        <transform:value id="all" needs="b">[$config.level, title == 'T ' + $secrets.TOKEN, size, a == $secrets.TOKEN]</transform:value>
+        <transform:value id="all" needs="b">
+          [$config.level, title == 'T ' + $secrets.TOKEN, size, a == $secrets.TOKEN]
+        </transform:value>
     """
     monkeypatch.setenv("TOKEN", "s3cret-token")
     flows.run(body, front, sets=("level=5",), input='{"title": "T s3cret-token"}')
@@ -410,13 +446,14 @@ def test_waves_are_taken_up_where_they_were(flows):
     crash_again(flows, lambda e: isinstance(e, events.AttemptStarted) and e.path == "c")
     outcome = flows.resume()
     assert outcome.exit_code == 0
-    waves = [(type(e).__name__, e.wave) for e in flows.events() if isinstance(e, events.WaveStarted | events.WaveCompleted)]
+    told = [e for e in flows.events() if isinstance(e, events.WaveStarted | events.WaveCompleted)]
+    waves = [(type(e).__name__, e.wave) for e in told]
     assert waves == [("WaveStarted", 0), ("WaveCompleted", 0), ("WaveStarted", 1), ("WaveCompleted", 1)]
 
 
 def test_a_crash_before_anything_ran_costs_nothing(flows):
     with pytest.raises(Died):
-        app.run(flows.write(CHAIN), app.Request(), watch=dies(lambda e: isinstance(e, events.RunStarted)))
+        app.run(flows.write(CHAIN), app.Request(), audience=app.Audience(watch=dies(lambda e: isinstance(e, events.RunStarted))))
     assert flows.resume().result.output == ["1", "2"]
 
 

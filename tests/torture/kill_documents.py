@@ -12,7 +12,8 @@ def document(body: str, front: str = "") -> str:
 
 MIXED = document(f"""
 <source:value id="numbers">[1, 2, 3, 4, 5, 6]</source:value>
-<command id="first" retry="2">{step("echo one", work='test "$WEFT_ATTEMPT" -ge 2')}</command>
+<command id="first"><on-error><retry max="2" base="50ms" jitter="none"/></on-error>
+{step("echo one", work='test "$WEFT_ATTEMPT" -ge 2')}</command>
 <foreach id="each" collection="numbers" concurrency="3">
   <command id="square" env='{{N: "{{{{ $item }}}}"}}'>{step("echo $((N * N))")}</command>
   <transform:value id="labelled">{{n: $item, square: to_number(square)}}</transform:value>
@@ -28,9 +29,7 @@ MIXED = document(f"""
 <set var="kept" expression="length(each) + 1"/>
 <command id="last">{step("echo last")}</command>
 <transform:value id="all">[first, each, both, last, $context.kept]</transform:value>
-""", "runtime: {retry: 0}").replace('retry="2"', "").replace(
-    '<command id="first" >', '<command id="first"><on-error><retry max="2" base="50ms" jitter="none"/></on-error>'
-).replace("---\nruntime: {retry: 0}\n---\n", "")
+""")
 
 NESTED = document(f"""
 <foreach id="outer" collection="['a', 'b', 'c']" concurrency="2">
@@ -87,7 +86,9 @@ ONCE = document(f"""
 
 SAGA = document(f"""
 <command id="hotel">{step("echo h1")}
-  <compensate><command id="no-hotel" env='{{WHAT: "{{{{ input }}}}"}}'>{step("echo gone $WHAT", 0.05)}</command></compensate>
+  <compensate>
+    <command id="no-hotel" env='{{WHAT: "{{{{ input }}}}"}}'>{step("echo gone $WHAT", 0.05)}</command>
+  </compensate>
 </command>
 <foreach id="seats" collection="[1, 2, 3]" concurrency="2" needs="hotel">
   <command id="seat">{step("echo s")}

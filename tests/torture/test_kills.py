@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 
 from torture import kill_documents
-from torture.rig import Ended, Rig, Server, calm, counting_server, step
-from weft import events
+from torture.rig import Ended, Rig, Server, alive, calm, counting_server, step
 
 SEED = int(os.environ.get("WEFT_SEED", "0")) or random.SystemRandom().randrange(1 << 30)
 FEW, MANY = 2, 60
@@ -226,3 +225,34 @@ def test_a_once_node_is_never_started_twice_without_leave_under_many_kills(tmp_p
         asked += questions
     print(f"seed {SEED}: {kills} kills, {asked} times asked")
     assert asked > 5
+
+
+# -- a disk that is full -----------------------------------------------------------------------------------------------
+
+
+def full_disk(folder: Path, number: int) -> bool:
+    """The disk is full at one commit: the run stops with 74, its children are gone, and a resume loses nothing."""
+    rig = Rig(folder, EVERY, MARK=str(folder))
+    ended = commits(rig, "run", "doc.flow.md", "--json", at=f"full:{number}")
+    if ended.code == 0:
+        return False
+    assert ended.code == 74, ended.err
+    assert "no space left on device" in ended.err
+    assert alive(f"MARK={folder}") == []
+    rig.remember()
+    resumed = rig.ended(rig.go_on())
+    assert resumed.result["output"] == ["one", ["no", "yes", "no"], "t"]
+    rig.check()
+    return True
+
+
+def test_a_full_disk_stops_the_run_and_costs_nothing(tmp_path):
+    assert full_disk(tmp_path, 4)
+
+
+@pytest.mark.torture
+def test_a_disk_that_is_full_at_any_commit_stops_the_run_and_costs_nothing(tmp_path):
+    number = 1
+    while full_disk(tmp_path / str(number), number):
+        number += 1
+    assert number > 10

@@ -22,7 +22,9 @@ RESUMERS = 8
 SLOW = """# Owned
 
 <workflow>
-<command id="first">echo "start $WEFT_PATH $WEFT_ATTEMPT $WEFT_KEY" >> "$SINK"; touch running; test -e go || sleep 60</command>
+<command id="first">
+  echo "start $WEFT_PATH $WEFT_ATTEMPT $WEFT_KEY" >> "$SINK"; touch running; test -e go || sleep 60
+</command>
 <command id="second" needs="first">
   echo "start $WEFT_PATH $WEFT_ATTEMPT $WEFT_KEY" >> "$SINK"; sleep 1.5; echo two
 </command>

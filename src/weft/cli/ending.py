@@ -45,12 +45,7 @@ def summary_line(result: RunResult, status: str, out: Out) -> str:
 
 def statuses(result: RunResult) -> dict[str, int]:
     """How many nodes have each status."""
-    counts: dict[str, int] = {}
-    for node in result.nodes.values():
-        counts[node.status] = counts.get(node.status, 0) + 1
-    if result.nodes_left_out:
-        counts["not listed"] = result.nodes_left_out
-    return counts
+    return {status: number for status, number in result.counts.items() if number}
 
 
 def show_output(output: Any, out: Out) -> None:

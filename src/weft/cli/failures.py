@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EXIT_USAGE = 64
+EXIT_MISSING = 66
 EXIT_INTERNAL = 70
 EXIT_IO = 74
 EXIT_DENIED = 77
@@ -51,7 +53,18 @@ def report(error: BaseException, err: Out) -> int:
         where = f": {error.filename}" if error.filename else ""
         say(err, f"{(error.strerror or str(error)).lower()}{where}")
         return EXIT_DENIED if isinstance(error, PermissionError) else EXIT_IO
+    if isinstance(error, FileNotFoundError) and _is_nowhere():
+        say(err, "the working directory has been removed", "go to another one")
+        return EXIT_MISSING
     return _bug(error, err, getattr(whole, "mask", str))
+
+
+def _is_nowhere() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return True
+    return False
 
 
 def say(err: Out, message: str, hint: str | None = None) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 PATIENCE = 0.4
 EVERY = 0.125
 """Seconds between two pictures."""
+SHARE = 20
+"""Drawing takes one part in so many of the processor's time, however slow the machine is."""
 ROWS = 18
 """Lines of a picture, however high the terminal is."""
 _FAILURES = 3
@@ -51,6 +53,7 @@ class State:
         self.failed = 0
         self.last: tuple[str, bytes] | None = None
         self.cancelled = False
+        self.notice = ""
 
     def add(self, report: Report, event: Event) -> None:
         """Take in one event."""
@@ -72,6 +75,8 @@ class State:
                 self.failures.append((event.path, error_words(event.error)))
             case events.ForeachExpanded():
                 self.items[event.path] = event.count
+            case events.BlockSucceeded() | events.BlockFailed():
+                self.items.pop(event.path, None)
             case events.CompensationStarted():
                 self.running[f"{event.path} (undo)"] = event.at
             case events.CompensationSucceeded() | events.CompensationFailed():
@@ -105,6 +110,11 @@ class Live:
             self._thread = Thread(target=self._draw_until_stopped, name="weft-live", daemon=True)
             self._thread.start()
 
+    def notice(self, text: str, /) -> bool:
+        """Show it behind the head."""
+        self._state.notice = text
+        return True
+
     def close(self) -> None:
         """Take the picture away. A terminal that stands still is given a second."""
         self._stop.set()
@@ -130,13 +140,16 @@ class Live:
             legacy_windows=False,
         )
         while not self._out.gone:
+            began = time.thread_time()
             if self._out.ready():
                 self._draw(console)
-            if self._stop.wait(EVERY):
+            if self._stop.wait(max(EVERY, (time.thread_time() - began) * SHARE)):
                 break
         self._out.write(self._erasure(self._out.width()))
 
     def _draw(self, console: Console) -> None:
+        from rich.text import Text
+
         width, height = self._out.size()
         self._turn += 1
         try:
@@ -144,10 +157,10 @@ class Live:
         except RuntimeError:
             return  # the state changed under our hands; the next picture will do
         text = self._erasure(width)
-        for line in lines:
+        if lines:
             with console.capture() as captured:
-                console.print(line, end="", no_wrap=True, crop=False, width=max(width, 1))
-            text += captured.get() + "\n"
+                console.print(Text("\n").join(lines), no_wrap=True, crop=False, width=width)
+            text += captured.get()
         self._rows = [line.cell_len for line in lines]
         self._out.write(text)
 
@@ -211,6 +224,8 @@ def _head(state: State, now: float, spinner: str) -> Text:
         head.append(f"  {len(report.questions)} waiting", "yellow")
     if state.cancelled:
         head.append("  is being cancelled", "yellow")
+    if state.notice:
+        head.append(f"  {state.notice}", "yellow")
     return head
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import click
 
 from weft.cli.options import journal_option, run_argument
+from weft.cli.running import audience_of
 from weft.cli.terminal import one_line, streams
+from weft.cli.views import Guarded, Quiet
+from weft.errors import EXIT_CANCELLED
 
 
 @click.command()
@@ -45,9 +48,13 @@ def cancel(run: str, reason: str, journal: str | None) -> int:
     from weft.inspection import locate
 
     full = locate(run, journal)[2]
-    said = app.cancel(full, reason=reason, journal=journal, request=app.Request(journal=journal, signals=True))
-    out = streams().out
-    out.line(f"told the process that works on run {full}" if said == "requested" else f"run {full} is cancelled")
+    now = streams()
+    said = app.cancel(full, reason=reason, journal=journal, audience=audience_of(Guarded(Quiet()), now))
+    if said == "interrupted":
+        now.err.line(f"weft: its rollback was interrupted; go on with: weft resume {full}{_journal(journal)}")
+        return EXIT_CANCELLED
+    told = said == "requested"
+    now.out.line(f"told the process that works on run {full}" if told else f"run {full} is cancelled")
     return 0
 
 

@@ -11,10 +11,11 @@ import click
 from weft.cli.options import engine_options, output_options, run_argument
 from weft.cli.terminal import Streams, streams
 from weft.cli.views import Guarded, view_for
+from weft.cli.words import counted, seconds
 from weft.errors import DocumentError, UsageError
 
 if TYPE_CHECKING:
-    from weft.app import Outcome
+    from weft.app import Audience, Outcome
 
 
 SWITCH = 0.0005
@@ -50,7 +51,7 @@ def run(
     from weft import app
     from weft.documents import load
 
-    request = app.Request(sets=sets, input=given, signals=True, **rest)
+    request = app.Request(sets=sets, input=given, **rest)
     now = streams()
     loaded = load(file)
     if loaded.program is None:
@@ -65,7 +66,7 @@ def run(
         return show_preview(file, loaded, request, now, as_json=as_json)
     view = view_for(now, as_json=as_json, events=events, progress=not no_progress)
     return _sit(
-        lambda: app.run(file, request, loaded=loaded, watch=view.event, on_log=view.log),
+        lambda audience: app.run(file, request, audience=audience, loaded=loaded),
         view,
         now,
         as_json=as_json,
@@ -94,13 +95,13 @@ def resume(
     """
     from weft import app
 
-    request = app.Request(signals=True, **rest)
+    request = app.Request(**rest)
     now = streams()
     view = view_for(now, as_json=as_json, events=events, progress=not no_progress)
     try:
         return _sit(
-            lambda: app.resume(
-                run, request, accept_changes=accept_changes, take_over=take_over, watch=view.event, on_log=view.log
+            lambda audience: app.resume(
+                run, request, accept_changes=accept_changes, take_over=take_over, audience=audience
             ),
             view,
             now,
@@ -111,11 +112,11 @@ def resume(
         return _refused(error, now, as_json=as_json)
 
 
-def _sit(work: Callable[[], Outcome], view: Guarded, now: Streams, *, as_json: bool, events: bool) -> int:
+def _sit(work: Callable[[Audience], Outcome], view: Guarded, now: Streams, *, as_json: bool, events: bool) -> int:
     """Work, and say what became of it. Whatever is shown, the exit code is the run's."""
     sys.setswitchinterval(SWITCH)
     try:
-        outcome = work()
+        outcome = work(audience_of(view, now))
     finally:
         view.close()
     if view.fault is not None:
@@ -138,6 +139,25 @@ def _sit(work: Callable[[], Outcome], view: Guarded, now: Streams, *, as_json: b
         now.out.drain(2.0)
         now.out.gone = now.out.gone or not now.out.drain(0)
     return outcome.exit_code
+
+
+def audience_of(view: Guarded, now: Streams) -> Audience:
+    """The view, and a word about each Ctrl-C."""
+    from weft.app import Audience
+
+    return Audience(
+        view.event, view.log, lambda count, steps, grace: _tell_of_signal(view, now, count, steps, grace)
+    )
+
+
+def _tell_of_signal(view: Guarded, now: Streams, count: int, steps: int, grace: float) -> None:
+    """What the first and the second Ctrl-C do."""
+    if count == 1 and steps:
+        text = f"leaving: {counted(steps, 'step')} may end within {seconds(grace)}; Ctrl-C again stops them"
+    else:
+        text = "leaving: stopping what runs" if steps else "leaving"
+    if not view.notice(text):
+        now.err.line(f"weft: {text}")
 
 
 def _refused(error: DocumentError, now: Streams, *, as_json: bool) -> int:

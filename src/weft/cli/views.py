@@ -32,6 +32,10 @@ class View(Protocol):
         """Something happened; the report has it already."""
         ...
 
+    def notice(self, text: str, /) -> bool:
+        """Show a word to whoever sits there; false when this view has no place for it."""
+        ...
+
     def close(self) -> None:
         """The run has ended, or the process leaves: take everything away that is not to stay."""
         ...
@@ -44,6 +48,9 @@ class Quiet:
 
     def event(self, report: Report, event: Event, /) -> None:
         pass
+
+    def notice(self, text: str, /) -> bool:
+        return False
 
     def close(self) -> None:
         pass
@@ -61,10 +68,21 @@ class Plain:
     def event(self, report: Report, event: Event, /) -> None:
         if self._began is None:
             self._began = event.at
-        self._out.line(event_line(event, report.workflow, self._began))
+        if not _told_already(event):
+            self._out.line(event_line(event, report.workflow, self._began))
+
+    def notice(self, text: str, /) -> bool:
+        return False
 
     def close(self) -> None:
         pass
+
+
+def _told_already(event: Event) -> bool:
+    """A block that failed by itself has just said why."""
+    from weft.events import BlockFailed
+
+    return isinstance(event, BlockFailed) and event.cause == event.path and event.error is None
 
 
 class Lines:
@@ -79,6 +97,9 @@ class Lines:
         from weft.cli.json import event_line
 
         self._out.write_bytes(event_line(event))
+
+    def notice(self, text: str, /) -> bool:
+        return False
 
     def close(self) -> None:
         pass
@@ -98,6 +119,10 @@ class Guarded:
                 self._view.event(report, event)
             except Exception as error:
                 self._end(error)
+
+    def notice(self, text: str, /) -> bool:
+        """Show a word; false when it must be shown elsewhere."""
+        return self.fault is None and self._view.notice(text)
 
     def _log(self, path: str, stream: str, chunk: bytes) -> None:
         if self.fault is None and self._view.log is not None:

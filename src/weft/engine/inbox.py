@@ -1,7 +1,7 @@
 """Requests from other terminals: files that appear in the run's `inbox/`, journaled by whoever owns the run.
 
-A request is one JSON file, written beside and renamed. It is removed after its event is durable; a request that is met twice
-(a crash came between) changes nothing the second time.
+A request is one JSON file, written beside and renamed. It is removed after its event is durable; a request that is met
+twice (a crash came between) changes nothing the second time.
 """
 
 from __future__ import annotations
@@ -84,12 +84,25 @@ class Inbox:
             return []
 
     async def _take(self, path: Path) -> None:
-        try:
-            request = msgspec.json.decode(path.read_bytes(), type=Request)
-        except (msgspec.DecodeError, OSError):
-            path.rename(path.with_suffix(".rejected"))
+        request = _read(path)
+        if request is None:
             return
         with contextlib.suppress(IllegalEvent):  # nothing to decide there any more
             self._executor.ask(request.event(self._executor.clock.now()))
             await self._executor.durable()
-        path.unlink(missing_ok=True)
+        _remove(path)
+
+
+def _read(path: Path) -> Request | None:
+    """The request; what is none is put aside."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Request)
+    except (msgspec.DecodeError, OSError):
+        with contextlib.suppress(OSError):
+            path.rename(path.with_suffix(".rejected"))
+        return None
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # met again, it changes nothing
+        path.unlink()

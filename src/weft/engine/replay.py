@@ -11,11 +11,13 @@ used when its node is reached, in this sitting or a later one. A parked fact of 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from weft import commands, events
 from weft.core.blocks import Block
 from weft.core.scheduler import Scheduler
+from weft.core.state import Instance
 from weft.engine.evaluate import Evaluator
 from weft.engine.records import Outputs
 from weft.errors import CorruptJournalError, IllegalEvent
@@ -65,6 +67,17 @@ class Replay:
         self.fed = 0
         self._evaluator = evaluator
         self._outputs = outputs
+        self._before: dict[type[Event], Callable[[Any], None]] = {
+            events.AttemptStarted: self._started,
+            events.AttemptSucceeded: self._succeeded,
+            events.AttemptFailed: self._failed,
+            events.DecisionMade: self._decided,
+            events.ChoiceMade: self._merged,
+            events.EvaluationFailed: self._block_failed,
+            events.BlockTimedOut: self._block_failed,
+            events.ForeachExpanded: evaluator.remember_items,
+            events.ValueDrawn: evaluator.remember_draw,
+        }
 
     def run(self, facts: Iterable[Event], *, strict: bool) -> None:
         """Fold. Raises CorruptJournalError when `strict` and an event cannot have happened."""
@@ -96,36 +109,49 @@ class Replay:
         return progress
 
     def _feed(self, event: Event) -> None:
-        self._remember(event)
-        instance = self.scheduler.find(event.path) if isinstance(event, PathEvent) and _ends(event) else None
-        if instance is not None and instance.node.kind == "leaf":
-            if isinstance(event, events.AttemptSucceeded):
-                self._evaluator.keep(instance, self._outputs.record(event))
-            elif isinstance(event, events.AttemptFailed):
-                self._evaluator.failed(instance, event.error, event.attempt)
-            elif isinstance(event, events.DecisionMade):
-                self._evaluator.decided(instance, event)
+        before = self._before.get(type(event))
+        if before is not None:
+            before(event)
         wishes = self.scheduler.handle(event)
         self.fed += 1
         for wish in wishes:
-            if isinstance(wish, commands.CloseFrame):
+            if type(wish) is commands.CloseFrame:
                 self._evaluator.close_frame(wish)
-            elif isinstance(wish, commands.CompleteBlock) and isinstance(wish.instance, Block):
+            elif type(wish) is commands.CompleteBlock:
+                assert isinstance(wish.instance, Block)
                 self._evaluator.complete(wish.instance)
 
-    def _remember(self, event: Event) -> None:
-        match event:
-            case events.AttemptStarted():
-                self.started_at.setdefault(event.path, event.at)
-            case events.AttemptSucceeded() | events.AttemptFailed():
-                self.started_at.pop(event.path, None)
-            case events.ForeachExpanded():
-                self._evaluator.remember_items(event)
-            case events.ValueDrawn():
-                self._evaluator.remember_draw(event)
-            case events.EvaluationFailed() | events.BlockTimedOut():
-                self._evaluator.errors[event.path] = (event.error, 1)
+    # -- what values need, just before the scheduler hears of it ----------------------------------------------------
 
+    def _started(self, event: events.AttemptStarted) -> None:
+        self.started_at.setdefault(event.path, event.at)
 
-def _ends(event: PathEvent) -> bool:
-    return isinstance(event, events.AttemptSucceeded | events.AttemptFailed | events.DecisionMade)
+    def _succeeded(self, event: events.AttemptSucceeded) -> None:
+        self.started_at.pop(event.path, None)
+        leaf = self._leaf(event.path)
+        if leaf is not None:
+            self._evaluator.keep(leaf, self._outputs.record(event))
+
+    def _failed(self, event: events.AttemptFailed) -> None:
+        self.started_at.pop(event.path, None)
+        leaf = self._leaf(event.path)
+        if leaf is not None:
+            self._evaluator.failed(leaf, event.error, event.attempt)
+
+    def _decided(self, event: events.DecisionMade) -> None:
+        leaf = self._leaf(event.path)
+        if leaf is not None:
+            self._evaluator.decided(leaf, event)
+
+    def _block_failed(self, event: events.EvaluationFailed | events.BlockTimedOut) -> None:
+        self._evaluator.errors[event.path] = (event.error, 1)
+
+    def _merged(self, event: events.ChoiceMade) -> None:
+        """A merge is computed again: its value is on record nowhere but in the block's own end, which is derived."""
+        instance = self.scheduler.find(event.path)
+        if instance is not None and instance.asked == "merge":
+            self._evaluator.merge(instance)
+
+    def _leaf(self, path: str) -> Instance | None:
+        instance = self.scheduler.find(path)
+        return None if instance is None or instance.node.kind != "leaf" else instance

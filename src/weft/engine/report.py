@@ -42,6 +42,7 @@ class Report:
         self._outputs = outputs
         self._labels: dict[str, str] = {}
         self._waves: dict[str, int] = {}
+        self._blocks: dict[str, str] = {}
         self._forgettable: deque[str] = deque()
         self._forgotten: Counter[str] = Counter()
         self._rolled_back: list[str] = []
@@ -118,27 +119,49 @@ class Report:
     def _plan(self, plan: tuple[events.NodePlan, ...]) -> None:
         self._labels = {node.id: node.label for node in plan}
         self._waves = {node.id: node.wave for node in plan if node.wave >= 0}
+        self._blocks = {node.id: node.block for node in plan if node.block}
         self.waves = max(self._waves.values(), default=-1) + 1
 
     def _run_finished(self, event: events.RunFinished) -> None:
         self.status = event.status
         self.completed_at = event.at
+        if event.status in ("failed", "cancelled"):
+            for node in self.nodes.values():
+                if node.status in ("running", "ready"):  # a block that was stopped has no end of its own
+                    node.status = "cancelled"
+        if event.error is not None:
+            self._add_error("output", event.error, 1)
         if event.blob is not None or bytes(event.output) != b"null":
             self.output_encoded = Encoded(event.output, event.blob, event.secrets)
 
     # -- nodes ------------------------------------------------------------------------------------------------------
 
-    def _node(self, path: str) -> NodeResult:
+    def _node(self, path: str, at: float) -> NodeResult:
+        """The record of an instance. The first word of it also tells that the block around it has begun."""
         node = self.nodes.get(path)
         if node is None:
-            node = NodeResult(self.kind_of(path))
             if len(self.nodes) >= KEPT:
                 self._make_room()
-            self.nodes[path] = node
+            node = self.nodes[path] = NodeResult(self.kind_of(path))
             wave = self._waves.get(path)
             if wave is not None and wave > self.current_wave:
                 self.current_wave = wave
+            if self._blocks and (around := self._around(path)) and around not in self.nodes:
+                block = self._node(around, at)
+                block.started_at = at
+                block.status = "running"
         return node
+
+    def _around(self, path: str) -> str:
+        """The path of the block that an instance stands in, empty at the top level."""
+        id = path if path in self._blocks else node_id(path)  # noqa: A001 - the language's word
+        block = self._blocks.get(id)
+        if block is None:
+            return ""
+        prefix = path[: len(path) - len(id)]
+        if prefix.endswith("]/") and node_id(prefix[:-1]) == block:
+            return prefix.rpartition("[")[0]
+        return prefix + block
 
     def _make_room(self) -> None:
         """Forget an instance that ended well; failed ones are kept as long as there is another."""
@@ -159,7 +182,7 @@ class Report:
             self._forgettable.append(path)
 
     def _attempt_started(self, event: events.AttemptStarted) -> None:
-        node = self._node(event.path)
+        node = self._node(event.path, event.at)
         node.attempts = event.attempt
         node.reason = event.reason or node.reason
         if node.started_at is None:
@@ -169,7 +192,7 @@ class Report:
         self._set(event.path, node, "running")
 
     def _ended(self, event: events.AttemptSucceeded | events.AttemptFailed, status: str) -> NodeResult:
-        node = self._node(event.path)
+        node = self._node(event.path, event.at)
         node.attempts = event.attempt
         node.completed_at = event.at
         node.duration = event.duration
@@ -200,19 +223,25 @@ class Report:
             self.errors[path] = (error, attempt)
 
     def _retry_scheduled(self, event: events.RetryScheduled) -> None:
-        node = self._node(event.path)
+        node = self._node(event.path, event.at)
         self.errors.pop(event.path, None)
         self._set(event.path, node, "ready")
 
     def _node_skipped(self, event: events.NodeSkipped) -> None:
-        node = self._node(event.path)
+        node = self._node(event.path, event.at)
         node.reason = event.reason
         self.errors.pop(event.path, None)
         self._set(event.path, node, "skipped")
 
+    def _block_ended(self, path: str, at: float) -> NodeResult:
+        node = self._node(path, at)
+        node.completed_at = at
+        if node.started_at is not None:
+            node.duration = max(0.0, at - node.started_at)
+        return node
+
     def _block_succeeded(self, event: events.BlockSucceeded) -> None:
-        node = self._node(event.path)
-        node.completed_at = event.at
+        node = self._block_ended(event.path, event.at)
         node.attempts = max(1, node.attempts)
         if node.status == "failed":
             node.reason = "fallback"
@@ -225,29 +254,28 @@ class Report:
         node.set_output(lambda: self._load(encoded))
 
     def _block_failed(self, event: events.BlockFailed) -> None:
-        node = self._node(event.path)
-        node.completed_at = event.at
+        node = self._block_ended(event.path, event.at)
         node.error = event.error or self.errors.get(event.cause, (None, 0))[0]
         if node.error is None:
             node.error = ErrorData("BlockFailed", f"{event.cause} failed")
         self._set(event.path, node, "failed")
 
     def _block_error(self, event: events.EvaluationFailed | events.BlockTimedOut) -> None:
-        node = self._node(event.path)
+        node = self._node(event.path, event.at)
         node.error = event.error
         node.completed_at = event.at
         self._add_error(event.path, event.error, max(1, node.attempts))
         self._set(event.path, node, "failed")
 
     def _decision_needed(self, event: events.DecisionNeeded) -> None:
-        node = self._node(event.path)
+        node = self._node(event.path, event.at)
         node.attempts = event.attempt
         self.errors.pop(event.path, None)
         self.questions[event.path] = event.question
         self._set(event.path, node, "waiting")
 
     def _decision_made(self, event: events.DecisionMade) -> None:
-        node = self._node(event.path)
+        node = self._node(event.path, event.at)
         self.questions.pop(event.path, None)
         node.reason = f"decided: {event.answer}"
         if event.answer == "done":
@@ -286,12 +314,14 @@ class Report:
         """The run as it stands. Nodes of the plan that never started are `skipped` once the run has ended."""
         nodes = dict(self.nodes)
         left_out = self.left_out
+        counts = self.counts
         if self.status in EXIT_CODES:
             why = next(iter(self.errors), None)
             reason = f"never started: {why} failed" if why else f"never started: the run {self.status}"
             for path in self._waves:
                 if path in nodes:
                     continue
+                counts["skipped"] += 1
                 if len(nodes) >= KEPT:
                     left_out += 1
                     continue
@@ -306,6 +336,7 @@ class Report:
             output=None if self.output_encoded is None else self._load(self.output_encoded),
             nodes={path: nodes[path] for path in failed_first},
             nodes_left_out=left_out,
+            counts=counts,
             errors=errors,
             rollback=self.rollback(),
             started_at=self.started_at,

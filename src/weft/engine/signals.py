@@ -1,7 +1,8 @@
 """Ctrl-C and its kin, for a sitting of the command line.
 
-The first SIGINT, SIGTERM or SIGHUP: start nothing new, give what runs its grace. The second: stop it at once. The third:
-leave on the spot, as a kill would; nothing is lost by that either. A handler only sets things in motion on the loop.
+The first SIGINT, SIGTERM or SIGHUP: start nothing new, give what runs its grace. The second: stop it at once. The
+third: leave on the spot, as a kill would; nothing is lost by that either. A handler only sets things in motion on the
+loop.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Signals:
             self._executor.loop.add_signal_handler(number, self._take, number)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._timer is not None:
             self._timer.cancel()
         for number in _TAKEN:

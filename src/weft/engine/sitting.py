@@ -5,9 +5,10 @@ Puts the parts together (journal, scheduler, evaluator, world, loop), and takes 
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,7 +35,7 @@ from weft.engine.signals import Signals
 from weft.engine.spool import Spool
 from weft.errors import CorruptJournalError
 from weft.graph.analysis import layers
-from weft.graph.model import Graph, walk
+from weft.graph.model import Graph, walk, walk_inside
 from weft.graph.work import LeafWork, Program
 from weft.policy import default_jobs
 from weft.redaction import Vault
@@ -71,8 +72,6 @@ class Options(msgspec.Struct, frozen=True):
     by_reference: bool = False
     """Outputs are any objects, handed on as they are; nothing can be resumed."""
     grace: float = GRACE
-    signals: bool = False
-    """Take SIGINT, SIGTERM and SIGHUP (the command line does; a library must not)."""
 
 
 class LogListener(Protocol):
@@ -94,6 +93,7 @@ class Sitting:
         weights: Mapping[str, float] | None = None,
         listeners: tuple[Listener, ...] = (),
         on_log: LogListener | None = None,
+        on_signal: Callable[[int, int, float], None] | None = None,
         clock: Clock | None = None,
         instant: bool = False,
     ) -> None:
@@ -112,6 +112,7 @@ class Sitting:
         self._weights = weights or {}
         self._listeners = (self.report.add, self._learn, *listeners)
         self._on_log = on_log
+        self._on_signal = on_signal
         self._committer = Committer(journal, instant=instant)
 
     def listen(self, listener: Listener) -> None:
@@ -138,7 +139,11 @@ class Sitting:
         scheduler = self._scheduler(facts)
         evaluator = self._evaluator(started)
         replay = Replay(scheduler, evaluator, self.outputs)
-        replay.run(facts.holding(self._reported()), strict=facts.intact)
+        gc.disable()  # a replay makes no garbage that is worth looking for, and many objects to look through
+        try:
+            replay.run(facts.holding(self._reported()), strict=facts.intact)
+        finally:
+            gc.enable()
         evaluator.compare_items(scheduler.open.values())
         batch: list[events.Event] = [resumed]
         for path, question in facts.questions.items():
@@ -259,7 +264,7 @@ class Sitting:
         try:
             if inbox is not None:
                 inbox.watch()
-            with Signals(executor, self.options.grace) if self.options.signals else nullcontext() as signals:
+            with self._signals(executor) as signals:
                 await executor.run(commands, batch)
                 self.interrupted = 0 if signals is None else signals.received
         finally:
@@ -268,6 +273,13 @@ class Sitting:
             logs.close()
             await self._take_down(world)
         return self.report
+
+    def _signals(self, executor: Executor) -> AbstractContextManager[Signals | None]:
+        tell = self._on_signal
+        if tell is None:
+            return nullcontext()
+        grace = self.options.grace
+        return Signals(executor, grace, lambda _, count: tell(count, len(executor.running), grace))
 
     async def _take_down(self, world: World) -> None:
         await world.resources.aclose()
@@ -353,7 +365,10 @@ def run_started(
 def node_plan(graph: Graph) -> tuple[events.NodePlan, ...]:
     """Every node with its label and layer, for readers of the journal."""
     wave_of = {graph.nodes[i].id: number for number, layer in enumerate(layers(graph)) for i in layer}
-    return tuple(events.NodePlan(n.id, n.label or n.kind, wave_of.get(n.id, -1)) for n in walk(graph))
+    return tuple(
+        events.NodePlan(node.id, node.label or node.kind, -1 if block else wave_of[node.id], block)
+        for node, block in walk_inside(graph)
+    )
 
 
 def _iso(at: float) -> str:

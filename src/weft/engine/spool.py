@@ -50,8 +50,13 @@ class Spool:
             yield _NOTHING if place < 0 else self._read(place >> 28, place & 0xFFFFFFF)
 
     def array(self, count: int) -> bytes:
-        """The list as JSON."""
-        return b"[" + b",".join(self.values(count)) + b"]"
+        """The list as JSON. Put together piece by piece: a join would hold a million small objects at once."""
+        out = bytearray(b"[")
+        for data in self.values(count):
+            out += data
+            out += b","
+        out[-1:] = b"]" if count else b"[]"
+        return bytes(out)
 
     def close(self) -> None:
         """Let go of the file."""

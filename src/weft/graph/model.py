@@ -138,10 +138,15 @@ def _index(nodes: Sequence[Node]) -> dict[str, int]:
 
 def walk(graph: Graph) -> Iterable[Node]:
     """Every node of the graph and of all bodies inside, outer first, in document order."""
-    stack = list(reversed(graph.nodes))
+    return (node for node, _ in walk_inside(graph))
+
+
+def walk_inside(graph: Graph) -> Iterable[tuple[Node, str]]:
+    """As `walk`, each with the id of the node it stands in (empty at the top level)."""
+    stack = [(node, "") for node in reversed(graph.nodes)]
     while stack:
-        node = stack.pop()
-        yield node
-        inner = [*node.bodies, *(g for g in (node.fallback, node.compensation) if g is not None)]
-        for body in reversed(inner):
-            stack.extend(reversed(body.nodes))
+        node, block = stack.pop()
+        yield node, block
+        if node.bodies or node.fallback is not None or node.compensation is not None:
+            inner = [*node.bodies, *(g for g in (node.fallback, node.compensation) if g is not None)]
+            stack += [(n, node.id) for body in reversed(inner) for n in reversed(body.nodes)]

@@ -66,9 +66,12 @@ class Command:
         fine = exit_codes(settings.get("expect"))
         cwd = settings.get("cwd")
         stdin = settings.get("stdin")
+        argv = arguments_of(settings)
+        if settings.get("command") is None:
+            refuse_secrets(ctx, argv)
         done = await run_command(
             ctx.world.children,
-            arguments_of(settings),
+            argv,
             cwd=ctx.folder if cwd is None else folder_path(ctx.world, cwd),
             env=environment(ctx, settings.get("env")),
             stdin=None if stdin is None else in_text(stdin).encode(),
@@ -93,6 +96,17 @@ def arguments_of(settings: Mapping[str, Any]) -> list[str]:
         if isinstance(word, list | dict):
             raise bad_setting("argv", f"argument {number} is a {type_name(word)}", "write it as text: to_text(x)")
     return [in_text(word) for word in argv if word is not None]
+
+
+def refuse_secrets(ctx: AttemptContext, argv: list[str]) -> None:
+    """Raise when an argument has a secret in it: a process shows its arguments to everybody on the machine."""
+    for number, word in enumerate(argv):
+        if ctx.world.mask(word) != word:
+            raise bad_setting(
+                "argv",
+                f"argument {number} has a secret in it, which every user of this machine could read",
+                "give it through env or stdin",
+            )
 
 
 def environment(ctx: AttemptContext, given: object) -> dict[str, str]:

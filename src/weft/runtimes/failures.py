@@ -35,7 +35,7 @@ def file_error(error: OSError, shown: str, doing: str) -> AttemptError:
     """`error`, met while `doing` (`read`, `write`) the file the user knows as `shown`."""
     code = error.errno
     reason = error.strerror or str(error)
-    message = f"cannot {doing} {shown!r}: {reason[:1].lower()}{reason[1:]}"
+    message = f"cannot {doing} {shortened(shown)!r}: {reason[:1].lower()}{reason[1:]}"
     if code in _MISSING:
         return AttemptError(message, type="NotFoundError", hint="paths are relative to the document's folder")
     if code in _DENIED:
@@ -58,6 +58,11 @@ def bad_format(message: str, hint: str | None = None) -> AttemptError:
 def bad_setting(name: str, message: str, hint: str | None = None) -> AttemptError:
     """The value that a setting got at run time does not fit."""
     return AttemptError(f"setting {name!r}: {message}", type="ValidationError", hint=hint)
+
+
+def shortened(text: str) -> str:
+    """A path for messages: its beginning and its end when it is long."""
+    return text if len(text) <= 120 else text[:60] + "…" + text[-50:]
 
 
 def size_text(count: int) -> str:

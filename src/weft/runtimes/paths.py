@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from weft.errors import AttemptError
-from weft.runtimes.failures import file_error
+from weft.runtimes.failures import file_error, shortened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 MAX_PATH = 4096
 MAX_LINKS = 40
+MAX_MADE = 64
+"""Levels below an allowed folder that are made: what is nested deeper, few programs can delete again."""
 PRIVATE = frozenset({".git", ".weft"})
 """Folders that nothing is written into: hooks of the repository are code, the journal is ours."""
 
@@ -192,6 +194,8 @@ def _walk(world: World, target: str, text: str, links: list[str], create: bool) 
     root, parts = folder_of(world, target, text, links)
     if not parts:
         raise AttemptError(f"{_short(text)} is a folder, not a file", type="PathError")
+    if create and len(parts) > MAX_MADE:
+        raise AttemptError(f"the path {_short(text)} is nested deeper than {MAX_MADE} folders", type="PathError")
     here = root
     folder = os.open(root, _FOLDER)
     try:
@@ -261,7 +265,7 @@ def _malformed(text: str) -> str | None:
         return "begins with '~', which is not expanded: write the folder out"
     if _DRIVE.match(text):
         return "is a Windows path"
-    if any(part != unquote(part) and unquote(part) in (".", "..") for part in text.split("/")):
+    if _climbs(unquote(text)) > _climbs(text):
         return "has an encoded '..' in it"
     try:
         text.encode()
@@ -270,5 +274,9 @@ def _malformed(text: str) -> str | None:
     return None
 
 
+def _climbs(text: str) -> int:
+    return text.split("/").count("..")
+
+
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 120 else text[:60] + "…" + text[-50:])
+    return repr(shortened(text))

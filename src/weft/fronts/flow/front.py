@@ -12,11 +12,12 @@ from weft.fronts.flow.check import analyse
 from weft.fronts.flow.compare import compare as differences
 from weft.fronts.flow.compile import compile_analysis
 from weft.fronts.flow.parser import parse_document
-from weft.fronts.flow.tags import HTML, PREFIXES, SCHEMES, TAGS
+from weft.fronts.flow.tags import HTML, LEAVES, PREFIXES, SCHEMES, TAGS
 from weft.graph.work import Program
 from weft.kinds import Kinds
 from weft.text.source import Diagnostic, Source
 
+_UNKNOWN_TAG = "WEFT210"
 _TAG = re.compile(r"<([a-z][a-z0-9-]*+(?::[a-z][a-z0-9-]*+)?)")
 _TYPED = re.compile(r"""<([a-z][a-z0-9-]*+)\b[^<>]{0,2000}?\btype\s*=\s*["']([a-z][a-z0-9-]*)["']""")
 
@@ -36,11 +37,15 @@ class Loaded(msgspec.Struct, frozen=True):
 def load_document(source: Source, kinds_of: Callable[[Iterable[str]], Kinds]) -> Loaded:
     """The program of a document, the document itself, and all errors and warnings in the document's order.
 
-    `kinds_of` is asked once for the kinds that the document seems to use, so that nothing else has to be imported; it
-    leaves out those it does not know. Never raises.
+    `kinds_of` is asked for the kinds that the document seems to use, so that nothing else has to be imported; it leaves
+    out those it does not know. With errors it is asked for all of the language's: what a misspelt tag was meant to be
+    is among them. Never raises.
     """
     kinds = kinds_of(kinds_in(source))
     document, found = parse_document(source, kinds)
+    if any(d.code == _UNKNOWN_TAG for d in found):
+        kinds = kinds_of([*kinds_in(source), *LEAVES])
+        document, found = parse_document(source, kinds)
     if document is None or _is_full(found):
         return Loaded(None, document, source, found)
     analysis = analyse(document, kinds)
