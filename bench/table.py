@@ -24,13 +24,13 @@ class Table:
 
     def __init__(self) -> None:
         self.missed: list[Row] = []
-        print(f"{'what':58} {'measured':>26} {'reach':>12}  ")  # noqa: T201
-        print("-" * 102)  # noqa: T201
+        print(f"{'what':58} {'measured':>26} {'reach':>12}  ")
+        print("-" * 102)
 
     def add(self, what: str, figure: str, reach: str = "", *, reached: bool | None = None) -> None:
         """Print one row."""
         mark = {None: "", True: "ok", False: "MISSED"}[reached]
-        print(f"{what:58} {figure:>26} {reach:>12}  {mark}", flush=True)  # noqa: T201
+        print(f"{what:58} {figure:>26} {reach:>12}  {mark}", flush=True)
         if reached is False:
             self.missed.append(Row(what, figure, reach, reached))
 

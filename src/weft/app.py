@@ -406,8 +406,8 @@ def _refuse_ended(run_id: str, status: str) -> None:
 
 
 def cancel(run_id: str, *, reason: str = "", journal: str | None = None, audience: Audience = NOBODY) -> str:
-    """Ask for a run to end. Returns `requested` when its owner was told, `cancelled` when it is over, `interrupted` when
-    a signal stopped its rollback here (a resume goes on with that).
+    """Ask for a run to end. Returns `requested` when its owner was told, `cancelled` when it is over, `interrupted`
+    when a signal stopped its rollback here (a resume goes on with that).
 
     Without an owner this process ends it, rollback and all, by the document as it last ran. Raises NotResumableError
     when the run has ended as something else.

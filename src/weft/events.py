@@ -1,8 +1,8 @@
 """Events: facts, in the past tense. The journal is a list of these and nothing else is ever journaled.
 
 Two sorts. *Causes* come from the world (an attempt ended, a condition was evaluated, somebody asked to cancel): the
-scheduler cannot know them and a replay needs them. *Consequences* (`DERIVED`) follow from causes: the scheduler says them
-itself, they are journaled for readers, and a replay derives them again instead of reading them.
+scheduler cannot know them and a replay needs them. *Consequences* (`DERIVED`) follow from causes: the scheduler says
+them itself, they are journaled for readers, and a replay derives them again instead of reading them.
 
 `at` is Unix time in seconds, UTC; `duration` is in seconds; attempts count from 1. A path addresses one node instance
 (`classify[3]/score`). Outputs are kept as encoded JSON, so that replaying a journal decodes no value.
@@ -86,8 +86,8 @@ class RunStarted(Event, frozen=True, omit_defaults=True):
 class RunResumed(Event, frozen=True, omit_defaults=True):
     """A process took the run over. From here on, what failed for good and what was undone counts as not done.
 
-    `changed` lists the node ids whose earlier facts no longer hold because the document was changed (and accepted), each
-    with its reason.
+    `changed` lists the node ids whose earlier facts no longer hold because the document was changed (and accepted),
+    each with its reason.
     """
 
     epoch: int
@@ -127,8 +127,9 @@ class WaveCompleted(Event, frozen=True, omit_defaults=True):
 
 
 class CancelRequested(Event, frozen=True, omit_defaults=True):
-    """Somebody wants the run to end: start nothing, cancel what runs, roll back. `timeout`: it was the run's own deadline,
-    and the run ends as failed instead of cancelled."""
+    """Somebody wants the run to end: start nothing, cancel what runs, roll back. `timeout`: it was the run's own
+    deadline, and the run ends as failed instead of cancelled.
+    """
 
     by: str = ""
     reason: str = ""
@@ -207,8 +208,8 @@ class LimitWaited(PathEvent, frozen=True, omit_defaults=True):
 class ChoiceMade(PathEvent, frozen=True, omit_defaults=True):
     """A condition was evaluated.
 
-    Of a node's `when` (`when=True`): `taken` is 0 to run, -1 to skip. Of a choice: the index of the body that runs, -1 for
-    none. Of a parallel with a merge expression: the merge was computed.
+    Of a node's `when` (`when=True`): `taken` is 0 to run, -1 to skip. Of a choice: the index of the body that runs,
+    -1 for none. Of a parallel with a merge expression: the merge was computed.
     """
 
     taken: int
@@ -223,7 +224,9 @@ class ForeachExpanded(PathEvent, frozen=True, omit_defaults=True):
 
 
 class ItemsFound(PathEvent, frozen=True, omit_defaults=True):
-    """A collection of unknown length has at least `count` items. Not journaled: a replay sees the iterations themselves."""
+    """A collection of unknown length has at least `count` items. Not journaled: a replay sees the iterations
+    themselves.
+    """
 
     JOURNALED: ClassVar[bool] = False
     count: int
@@ -252,7 +255,7 @@ class EvaluationFailed(PathEvent, frozen=True, omit_defaults=True):
 
 
 class ValueDrawn(PathEvent, frozen=True, omit_defaults=True):
-    """`now`, `today`, `uuid` or `random` was called for the `number`-th time (from 0) by this node, and gave `value`."""
+    """`now`, `today`, `uuid` or `random` was called by this node for the `number`-th time (from 0) and gave `value`."""
 
     function: str
     number: int
@@ -335,7 +338,9 @@ class TimerFired(PathEvent, frozen=True, omit_defaults=True):
 
 
 class BatchDurable(Event, frozen=True, omit_defaults=True):
-    """Everything up to and with the batch before this one is on disk. `now` is a monotonic time, as for `close_batch`."""
+    """Everything up to and with the batch before this one is on disk. `now` is a monotonic time, as for
+    `close_batch`.
+    """
 
     JOURNALED: ClassVar[bool] = False
     now: float = 0.0

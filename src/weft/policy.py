@@ -17,9 +17,9 @@ Backoff = Literal["fixed", "linear", "exponential"]
 class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
     """When to try again, and after how long.
 
-    `max_attempts` counts the first attempt (1: no retry); `base` and `cap` are seconds. With `jitter="full"` the delay is
-    drawn evenly from 0 to the computed one (the "full jitter" of Brooker, "Exponential Backoff And Jitter", 2015);
-    whoever acts draws the number, so that the decision stays a pure function and the draw is on record.
+    `max_attempts` counts the first attempt (1: no retry); `base` and `cap` are seconds. With `jitter="full"` the
+    delay is drawn evenly from 0 to the computed one (the "full jitter" of Brooker, "Exponential Backoff And Jitter",
+    2015); whoever acts draws the number, so that the decision stays a pure function and the draw is on record.
     """
 
     max_attempts: int = 1

@@ -1,7 +1,8 @@
 """Where things are: the project folder, its settings, its journal.
 
-The project folder is the nearest ancestor of the document with a `weft.toml` or `.git`, else the document's own folder.
-Every setting has one value and knows where it came from: command line, then environment, then `weft.toml`, then default.
+The project folder is the nearest ancestor of the document with a `weft.toml` or `.git`, else the document's own
+folder. Every setting has one value and knows where it came from: command line, then environment, then `weft.toml`,
+then default.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ SETTINGS = (
     SettingSpec("env-file", "text", "a file with NAME=value lines, for secrets and configuration"),
     SettingSpec("secrets-file", "text", "a file with NAME=value lines, for declared secrets only"),
 )
+_WHOLE = "it must be a whole number of 1 or more"
 _WORDS = {"schedule": ("dataflow", "waves"), "durability": ("power", "process")}
 
 
@@ -143,12 +145,13 @@ def _value(spec: SettingSpec, value: Any, origin: str, error: type[InputError | 
             case "integer":
                 number = int(value) if not isinstance(value, bool | float) else -1
                 if number < 1:
-                    raise ValueError("it must be a whole number of 1 or more")
+                    raise ValueError(_WHOLE)
                 return number
             case "duration":
                 return parse_duration(str(value))
             case "list":
-                return tuple(str(v) for v in (value if isinstance(value, list | tuple) else str(value).split(os.pathsep)))
+                several = value if isinstance(value, list | tuple) else str(value).split(os.pathsep)
+                return tuple(str(each) for each in several)
             case "schedule" | "durability" as word:
                 if value not in _WORDS[word]:
                     raise ValueError(f"it must be {' or '.join(_WORDS[word])}")
@@ -158,5 +161,5 @@ def _value(spec: SettingSpec, value: Any, origin: str, error: type[InputError | 
     except ExpressionError as wrong:
         raise error(f"{origin}: {spec.name} is {value!r}, which is not a duration", hint=wrong.hint) from None
     except ValueError as wrong:
-        reason = str(wrong) if not str(wrong).startswith("invalid literal") else "it must be a whole number of 1 or more"
+        reason = _WHOLE if str(wrong).startswith("invalid literal") else str(wrong)
         raise error(f"{origin}: {spec.name} is {value!r}; {reason}") from None

@@ -7,7 +7,16 @@ from typing import Any
 
 import msgspec
 
-from weft.errors import EXIT_CANCELLED, EXIT_FAILED, EXIT_ISSUES, EXIT_OK, EXIT_WAITING, ErrorData, NodeFailed, WorkflowFailed
+from weft.errors import (
+    EXIT_CANCELLED,
+    EXIT_FAILED,
+    EXIT_ISSUES,
+    EXIT_OK,
+    EXIT_WAITING,
+    ErrorData,
+    NodeFailed,
+    WorkflowFailed,
+)
 
 EXIT_CODES = {
     "succeeded": EXIT_OK,
@@ -62,8 +71,9 @@ class RollbackReport(msgspec.Struct, frozen=True):
 class RunResult:
     """How a run ended.
 
-    `nodes` maps paths, `counts` says how many instances there were by status, also of those left out; `errors` has one `NodeFailed` for each failed path; `waves` is the number of layers and
-    `current_wave` the highest (from 0) in which a node has started.
+    `nodes` maps paths, `counts` says how many instances there were by status, also of those left out; `errors` has
+    one `NodeFailed` for each failed path; `waves` is the number of layers and `current_wave` the highest (from 0) in
+    which a node has started.
     """
 
     def __init__(

@@ -1,8 +1,9 @@
 """The JSON border: what may be a value, how it is encoded, and what names it.
 
-Values are JSON data: None, bool, int, float, str, list, dict with text keys. What Python code returns is encoded once,
-here; everything that cannot be encoded is an error that names the place (`$.rows[3].when`). NaN and Infinity are refused
-by us because msgspec writes them as null in silence; depth is bounded because recursive readers are everywhere.
+Values are JSON data: None, bool, int, float, str, list, dict with text keys. What Python code returns is encoded
+once, here; everything that cannot be encoded is an error that names the place (`$.rows[3].when`). NaN and Infinity
+are refused by us because msgspec writes them as null in silence; depth is bounded because recursive readers are
+everywhere.
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ def _culprit_inside_mapping(value: Mapping[Any, object], place: str, depth: int)
     for key, item in value.items():
         if not isinstance(key, str):
             return place, f"the key {key!r} is not text"
-        inside = f"{place}.{key}" if key.isprintable() else f"{place}[{ascii(key)}]"
+        inside = f"{place}.{key}" if key.isprintable() else f"{place}[{key!a}]"
         if found := _culprit(key, inside, depth + 1) or _culprit(item, inside, depth + 1):
             return found
     return None

@@ -210,7 +210,7 @@ async def test_a_killed_keeper_is_a_retryable_failure_and_leaves_nobody(env, tra
     children = Children()
     text = f"setsid {trace.sleep} {QUIET} & (setsid sh -c '{trace.sleep} & exit' &); {trace.sleep}"
     task = asyncio.create_task(run_command(children, ["/bin/sh", "-c", text], cwd="/", env=env))
-    while len(trace.sleepers()) < 3:  # noqa: ASYNC110 - they are not ours
+    while len(trace.sleepers()) < 3:
         await asyncio.sleep(0.005)
     first = children.keeper_pid
     os.kill(first, signal.SIGKILL)
@@ -233,7 +233,7 @@ async def test_a_keeper_killed_between_two_commands_is_not_noticed(env):
         done = await run_command(children, ["/bin/true"], cwd="/", env=env)
         assert done.exit_code == 0
         os.kill(children.keeper_pid, signal.SIGKILL)
-        while children.keeper_pid:  # noqa: ASYNC110 - it is what the next command will see
+        while children.keeper_pid:
             await asyncio.sleep(0)
     await children.close()
 
@@ -242,7 +242,7 @@ async def test_a_stopped_keeper_does_not_hold_up_a_cancellation_for_ever(env, tr
     monkeypatch.setattr("weft.backends.children.ANSWER_WAIT", 0.1)
     children = Children()
     task = asyncio.create_task(run_command(children, ["/bin/sh", "-c", trace.sleep], cwd="/", env=env, grace=0))
-    while not trace.sleepers():  # noqa: ASYNC110 - they are not ours
+    while not trace.sleepers():
         await asyncio.sleep(0.005)
     os.kill(children.keeper_pid, signal.SIGSTOP)
     task.cancel()
@@ -267,7 +267,7 @@ async def test_a_keeper_that_breaks_says_why(env, variant):
 async def test_closing_ends_what_runs(env, trace):
     children = Children()
     task = asyncio.create_task(run_command(children, ["/bin/sh", "-c", stubborn(trace.sleep)], cwd="/", env=env))
-    while len(trace.sleepers()) < 4:  # noqa: ASYNC110 - they are not ours
+    while len(trace.sleepers()) < 4:
         await asyncio.sleep(0.005)
     await children.close()
     assert trace.living() == []
@@ -298,7 +298,7 @@ async def test_a_run_inside_a_run_is_part_of_it(children, env, trace, tmp_path):
         )
     )
     keeper = int((await heard).split()[0])
-    while not trace.sleepers():  # noqa: ASYNC110 - they are not ours
+    while not trace.sleepers():
         await asyncio.sleep(0.005)
     parent = int(command_line_parent(keeper))
     os.kill(parent, signal.SIGSTOP)  # it cannot clear up after its keeper

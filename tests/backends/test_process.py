@@ -460,7 +460,7 @@ def main():
     while True: pass
 """
     task = asyncio.create_task(value(pool, source))
-    while len(trace.sleepers()) < 2:  # noqa: ASYNC110 - they are not ours
+    while len(trace.sleepers()) < 2:
         await asyncio.sleep(0.005)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -501,7 +501,7 @@ async def test_an_idle_worker_that_was_killed_is_replaced(pool):
     os.kill(pid, signal.SIGKILL)
     (worker,) = pool._idle
     await worker.child.wait()
-    while worker.usable:  # noqa: ASYNC110 - it is what the next call will see
+    while worker.usable:
         await asyncio.sleep(0)
     assert await value(pool, PID) != pid
 

@@ -1,5 +1,5 @@
-"""Texts and values that have hurt other engines: shells, templates, control results, escapes. A canary file is what they
-would make if somebody obeyed them.
+"""Texts and values that have hurt other engines: shells, templates, control results, escapes. A canary file is what
+they would make if somebody obeyed them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""P11: data is data. What is read, computed or answered goes through every kind of node byte for byte; nothing obeys it."""
+"""P11: data is data. What is read, computed or answered goes through every kind of node byte for byte; nothing obeys
+it.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +20,15 @@ from hostile.server import Echo
 NO_NUL = [text for text in TEXTS if "\0" not in text]
 
 THROUGH = """
-<source:file id="file" path="in.json" format="json"/>
-<transform:map id="mapped" input="file">$item</transform:map>
-<transform:filter id="kept" input="mapped"><condition>true or $item</condition></transform:filter>
-<transform:reduce id="folded" input="kept"><expression>[...$acc, $item]</expression><initial>[]</initial></transform:reduce>
-<transform:value id="valued">folded</transform:value>
-<set var="variable" value="{{ valued }}"/>
-<context id="context"><set key="other" value="{{ $context.variable }}"/></context>
-<transform:value id="back">json_decode(json_encode($context.other))</transform:value>
-<transform:template id="text" input="back" format="json">{{ input }}</transform:template>
-<foreach id="each" collection="text" concurrency="4">
-  <transform:value id="wrapped">{item: $item, list: [$item]}</transform:value>
-  <if id="choice" condition="true"><then><transform:value id="unwrapped">wrapped.output.item</transform:value></then></if>
+<source:file id="file" path="in.json" format="json"/> <transform:map id="mapped" input="file">$item</transform:map>
+<transform:filter id="kept" input="mapped"><condition>true or $item</condition></transform:filter> <transform:reduce
+id="folded" input="kept"><expression>[...$acc, $item]</expression><initial>[]</initial></transform:reduce>
+<transform:value id="valued">folded</transform:value> <set var="variable" value="{{ valued }}"/> <context
+id="context"><set key="other" value="{{ $context.variable }}"/></context> <transform:value
+id="back">json_decode(json_encode($context.other))</transform:value> <transform:template id="text" input="back"
+format="json">{{ input }}</transform:template> <foreach id="each" collection="text" concurrency="4">
+  <transform:value id="wrapped">{item: $item, list: [$item]}</transform:value> <if id="choice"
+  condition="true"><then><transform:value id="unwrapped">wrapped.output.item</transform:value></then></if>
 </foreach>
 <parallel id="branches" merge="concat">
   <branch><transform:value id="left">each</transform:value></branch>
@@ -52,7 +51,7 @@ def main(input, each):
 <source:file id="reread" path="out.jsonl" format="jsonl" needs="lines"/>
 <transform:map id="streamed" input="reread">$item</transform:map>
 """
-SAME = "file mapped kept folded valued context back text each branches rounds cat code asked streamed".split()
+SAME = ["file", "mapped", "kept", "folded", "valued", "context", "back", "text", "each", "branches", "rounds", "cat", "code", "asked", "streamed"]
 
 
 def nothing_was_obeyed(project: Project) -> None:
@@ -91,7 +90,7 @@ def test_a_command_gets_every_text_as_an_argument_and_as_a_variable(project: Pro
         <foreach id="all" collection="texts" concurrency="8">
           <command id="env"><env>X: "{{ $item }}"</env>printf '%s.' "$X"</command>
         </foreach>
-    """)  # noqa: E501
+    """)
     assert not outcome.result.errors
     groups = [NO_NUL[start : start + 100] for start in range(0, len(NO_NUL), 100)]
     assert outputs(outcome)["each"] == [[group[0], group[1], group[-1]] for group in groups]

@@ -1,4 +1,6 @@
-"""Paths stay inside the project folder, whoever names them and however; `--allow-path` and `runtime.paths` open one folder."""
+"""Paths stay inside the project folder, whoever names them and however; `--allow-path` and `runtime.paths` open one
+folder.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,7 @@ def test_no_spelling_leads_outside(project: Project, outside: Path, shape: str, 
     status, said = attempt(project, shape, spelling.replace("OUTSIDE", str(outside)), journal="none")
     assert CONTENT not in said
     assert untouched(outside)
-    if spelling not in (".",) and shape is not FILES:
+    if spelling != "." and shape is not FILES:
         assert status == "failed", said
         assert len(said) < 600
 
@@ -147,7 +149,7 @@ def test_what_is_no_regular_file_is_refused_and_nothing_hangs(project: Project, 
     for shape in (READ, WRITE):
         assert attempt(project, shape, "odd") == ("failed", f"'odd' is {words[made]}, not a file")
     status, found = attempt(project, FILES, "o*")
-    assert (status, found) == ("succeeded", "FileList(folder='%s', format='text', entries=())" % project.folder) or found == "[]"
+    assert (status, found) == ("succeeded", f"FileList(folder='{project.folder}', format='text', entries=())") or found == "[]"
 
 
 def test_links_inside_the_project_are_followed(project: Project) -> None:

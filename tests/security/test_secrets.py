@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -36,10 +35,9 @@ EVERYWHERE = """
 <parallel id="both" merge="concat">
   <branch><transform:value id="left">[$secrets.PLAIN]</transform:value></branch>
   <branch><transform:value id="right">{k: $secrets.ODD}</transform:value></branch>
-</parallel>
-<if id="choose" condition="length($secrets.LONG) > 3"><then><transform:value id="then">$secrets.LONG</transform:value></then></if>
-<loop id="round" max="2"><set var="grown" value="{{ $secrets.PLAIN }}{{ $iteration }}"/></loop>
-<command id="prints">
+</parallel> <if id="choose" condition="length($secrets.LONG) > 3"><then><transform:value
+id="then">$secrets.LONG</transform:value></then></if> <loop id="round" max="2"><set var="grown" value="{{
+$secrets.PLAIN }}{{ $iteration }}"/></loop> <command id="prints">
   <env>
     A: "{{ $secrets.PLAIN }}"
     B: "{{ $secrets.ODD }}"
@@ -311,10 +309,8 @@ def test_values_that_mask_alike_still_reach_those_they_are_meant_for(
     outcome = project.run(
         f"""
         <transform:value id="stars">['***', $secrets.PLAIN, '***' + $secrets.PLAIN + '***']</transform:value>
-        <sink:http id="sent" url="{server.url}/echo" input="stars"><headers>X-Key: "{{{{ $secrets.PLAIN }}}}"</headers></sink:http>
-        <sink:file id="file" input="stars" path="stars.json"/>
-        """,
-        FRONT,
+        <sink:http id="sent" url="{server.url}/echo" input="stars"><headers>X-Key: "{{{{ $secrets.PLAIN
+        }}}}"</headers></sink:http> <sink:file id="file" input="stars" path="stars.json"/> """, FRONT,
     )
     assert outcome.exit_code == 0
     real = ["***", PLAIN, f"***{PLAIN}***"]

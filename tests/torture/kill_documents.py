@@ -110,3 +110,36 @@ PURE = document("""
 <delay id="wait" duration="300ms"/>
 <transform:reduce id="total" input="each" initial="0" needs="wait">$acc + $item</transform:reduce>
 """)
+
+ROUGH = document(f"""
+<foreach id="each" collection="[0, 1, 2, 3]" concurrency="2" on-failure="continue">
+  <parallel id="pair" on-failure="cancel">
+    <branch><command id="a" env='{{N: "{{{{ $item }}}}"}}'>{step("echo a$N", work='test "$N" != 1')}</command></branch>
+    <branch><command id="b" env='{{N: "{{{{ $item }}}}"}}'>{step("echo b$N", 0.08)}</command></branch>
+  </parallel>
+  <transform:value id="joined">join(pair, '-')</transform:value>
+</foreach>
+<command id="late" timeout="150ms">
+  <on-error>
+    <retry max="1" base="20ms" jitter="none"/>
+    <fallback><command id="early">{step("echo early")}</command></fallback>
+  </on-error>
+  {step("echo late", 3)}
+</command>
+<loop id="rounds" max="6">
+  <command id="round" env='{{I: "{{{{ $iteration }}}}"}}'>{step("echo r$I")}</command>
+  <break when="$iteration == 2"/>
+  <command id="rest">{step("echo rest")}</command>
+</loop>
+<foreach id="search" collection="range(9)" concurrency="3">
+  <command id="look" env='{{I: "{{{{ $item }}}}"}}'>{step("echo l$I")}</command>
+  <if id="found" condition="$item == 2">
+    <then><break/></then>
+    <else><transform:value id="kept">look</transform:value></else>
+  </if>
+</foreach>
+<foreach id="slow" collection="[1, 2]" timeout="250ms" on-failure="continue">
+  <command id="long">{step("echo long", 5)}</command>
+</foreach>
+<transform:value id="all">[each, late, rounds, search]</transform:value>
+""")

@@ -34,7 +34,9 @@ def delays(draw: random.Random, count: int, longest: float) -> Iterator[float]:
     return iter([draw.uniform(0.05, longest) for _ in range(count)])
 
 
-def rounds(folder: Path, text: str, kills: int, final: int, server: Server | None = None, **env: str) -> list[Rig]:
+def rounds(
+    folder: Path, text: str, kills: int, final: int, server: Server | None = None, *, loose: bool = False, **env: str
+) -> list[Rig]:
     """Run a document under kills, again and again, until that many have hit; compare with an undisturbed run."""
     draw = random.Random(SEED)
     undisturbed = Rig(folder / "undisturbed", text, server, **env)
@@ -50,7 +52,10 @@ def rounds(folder: Path, text: str, kills: int, final: int, server: Server | Non
         ended = rig.run_under_kills(delays(draw, min(6, kills - hit), longest), (final,))
         hit += max(1, len(rig.kills))
         rig.check(UNDO)
-        assert calm(ended.result) == calm(expected.result), f"seed {SEED}, {rig.folder}"
+        seen, wanted = calm(ended.result), calm(expected.result)
+        if loose:
+            seen["nodes"] = wanted["nodes"] = None
+        assert seen == wanted, f"seed {SEED}, {rig.folder}"
         done.append(rig)
     print(f"seed {SEED}: {sum(len(r.kills) for r in done)} kills in {len(done)} runs")
     return done
@@ -64,20 +69,23 @@ DOCUMENTS: dict[str, tuple[str, int]] = {
     "pure": (kill_documents.PURE, 0),
     "sinks": (kill_documents.SINKS, 0),
     "saga": (kill_documents.SAGA, 1),
+    "rough": (kill_documents.ROUGH, 2),
 }
+LOOSE = ("rough",)
+"""Which of its nodes are cut off in their middle depends on time: compare status and output."""
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_run_that_was_killed_a_few_times_ends_as_if_nothing_had_happened(name, tmp_path, server):
     text, final = DOCUMENTS[name]
-    rounds(tmp_path, text, FEW, final, server, SERVER=server.url)
+    rounds(tmp_path, text, FEW, final, server, loose=name in LOOSE, SERVER=server.url)
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_run_that_was_killed_again_and_again_ends_as_if_nothing_had_happened(name, tmp_path, server):
     text, final = DOCUMENTS[name]
-    rounds(tmp_path, text, MANY, final, server, SERVER=server.url)
+    rounds(tmp_path, text, MANY, final, server, loose=name in LOOSE, SERVER=server.url)
 
 
 # -- at every commit ---------------------------------------------------------------------------------------------------
@@ -103,7 +111,8 @@ DYING = str(Path(__file__).with_name("dying"))
 def commits(rig: Rig, *words: str, at: str = "") -> Ended:
     """Run a command that dies at a commit."""
     before = rig.env
-    rig.env = {**before, "PYTHONPATH": DYING, "KILL_AT": at}
+    path = os.pathsep.join(filter(None, (DYING, before.get("PYTHONPATH"))))
+    rig.env = {**before, "PYTHONPATH": path, "KILL_AT": at}
     try:
         return rig.ended(rig.start(*words))
     finally:

@@ -343,7 +343,7 @@ def culprit(value: Any, place: str, depth: int) -> tuple[str, str] | None:
         for key, item in value.items():
             if not isinstance(key, str):
                 return place, f"the key {key!r} is not text"
-            inside = f"{place}.{key}" if str(key).isprintable() else f"{place}[{ascii(key)}]"
+            inside = f"{place}.{key}" if str(key).isprintable() else f"{place}[{key!a}]"
             found = scalar_culprit(key, inside) or culprit(item, inside, depth + 1)
             if found:
                 return found

@@ -2,8 +2,8 @@
 
     settings and input are evaluated -> the runtime works, under its deadline -> the output is encoded -> an event
 
-Whatever is raised on the way becomes an `AttemptFailed`; nothing is swallowed and nothing is retried here. A deadline and a
-cancellation both cancel the task; which of them it was is written down before, so that the outcome can say so.
+Whatever is raised on the way becomes an `AttemptFailed`; nothing is swallowed and nothing is retried here. A deadline
+and a cancellation both cancel the task; which of them it was is written down before, so that the outcome can say so.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Where the commit happens: on the loop when nothing else runs, else in one thread of its own.
 
 In a chain the loop has nothing to do while it waits, and a hop to a thread and back costs more than a third of the
-commit. In a fan-out the loop must go on. The thread is started when it is first needed: an idle second thread alone slows
-down every step of a chain.
+commit. In a fan-out the loop must go on. The thread is started when it is first needed: an idle second thread alone
+slows down every step of a chain.
 """
 
 from __future__ import annotations

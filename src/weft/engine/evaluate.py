@@ -1,7 +1,7 @@
 """The engine's side of blocks: scopes for frames, answers to what the scheduler asks, outputs of what has ended.
 
-Evaluating reaches nothing outside the process, so it happens at once, between two commits; the answer is an event like any
-other. All of it can be done again by a replay, except what was drawn (`now`, `random`): that is on record.
+Evaluating reaches nothing outside the process, so it happens at once, between two commits; the answer is an event
+like any other. All of it can be done again by a replay, except what was drawn (`now`, `random`): that is on record.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ Draw = Callable[[str, Callable[[], object]], object]
 
 
 class ItemScope(Scope):
-    """The scope of an iteration. Its item is fetched when somebody asks: a replay of a million iterations asks for few."""
+    """The scope of an iteration. Its item is fetched when somebody asks: a replay of a million iterations asks for
+    few.
+    """
 
     __slots__ = ("_fetch", "_index", "_index_name", "_item_name")
 
@@ -89,7 +91,9 @@ class Collection:
 class Evaluator:
     """Scopes, answers and outputs of one run."""
 
-    def __init__(self, root: Scope, outputs: Outputs, world: World, clock: Clock, *, spool: Callable[[], Spool]) -> None:
+    def __init__(
+        self, root: Scope, outputs: Outputs, world: World, clock: Clock, *, spool: Callable[[], Spool]
+    ) -> None:
         self.root = root
         self.errors: dict[str, tuple[ErrorData, int]] = {}
         """The last error of each failed path and its attempt number."""
@@ -168,8 +172,9 @@ class Evaluator:
             if key not in self._drawn:
                 value = self._drawn[key] = make()
                 raw = self._outputs.encode(value).output
+                at = self._clock.now()
                 self.drawn.append(
-                    ValueDrawn(path=path, purpose=purpose, function=function, number=count, value=raw, at=self._clock.now())
+                    ValueDrawn(path=path, purpose=purpose, function=function, number=count, value=raw, at=at)
                 )
             count += 1
             return self._drawn[key]
@@ -185,7 +190,8 @@ class Evaluator:
     def when(self, instance: Instance) -> PathEvent:
         """Answer AskWhen."""
         work = instance.node.work
-        assert isinstance(work, Work) and work.when is not None
+        assert isinstance(work, Work)
+        assert work.when is not None
         return self._try(instance, lambda: self._when(instance, work.when))
 
     def _when(self, instance: Instance, condition: Evaluable | None) -> PathEvent:
@@ -238,7 +244,8 @@ class Evaluator:
         if value is None:
             value = []
         elif isinstance(value, dict):
-            raise AttemptError("a foreach takes a list, this is an object (write entries(x) for its pairs)", type="TypeError")
+            message = "a foreach takes a list, this is an object (write entries(x) for its pairs)"
+            raise AttemptError(message, type="TypeError")
         elif not isinstance(value, list):
             value = [value]
         if self._outputs.by_reference:
@@ -296,7 +303,8 @@ class Evaluator:
 
     def _merge(self, instance: Instance) -> PathEvent:
         work = instance.node.work
-        assert isinstance(work, ParallelWork) and not isinstance(work.merge, str)
+        assert isinstance(work, ParallelWork)
+        assert not isinstance(work.merge, str)
         view = self.view(instance, "merge", branches=self._branch_list(instance))
         self._branches.setdefault(instance.path, {})[-1] = work.merge.evaluate(view)
         return ChoiceMade(path=instance.path, taken=0, at=self._clock.now())

@@ -1,19 +1,20 @@
 """The loop: decide, make durable, then act.
 
     while not finished:
-        close the batch            the scheduler says what may start, given that everything handled so far will be durable
+        close the batch            the scheduler says what may start, given that all it has handled will be durable
         append it to the journal   ONE commit: what happened, and the starts it allows
         act                        start attempts, set timers, cancel, compensate, finish
 
 Events are handled the moment they arrive (the scheduler is synchronous and cheap); what they ask to have evaluated is
-evaluated at once, as that reaches nothing outside. Everything that does reach outside waits for the commit. While a commit
-is in flight the loop does not idle: ends that arrive free their slots, and what may start early starts (see scheduler.py).
+evaluated at once, as that reaches nothing outside. Everything that does reach outside waits for the commit. While a
+commit is in flight the loop does not idle: ends that arrive free their slots, and what may start early starts (see
+scheduler.py).
 
 If a commit fails the process stops: the state that ran ahead of the journal is dropped with it and never seen. Whoever
 listens is told of an event after its commit, never before.
 
-Rejected: one coroutine per node that awaits its needs. It reads well, but then readiness, limits, policies and resume live
-in awaits that no table can show, no replay can repeat and no test can reach without a clock.
+Rejected: one coroutine per node that awaits its needs. It reads well, but then readiness, limits, policies and resume
+live in awaits that no table can show, no replay can repeat and no test can reach without a clock.
 """
 
 from __future__ import annotations
@@ -277,7 +278,9 @@ class Executor:
         attempt.start()
 
     def _reuse(self, command: commands.StartAttempt) -> bool:
-        """A fact of an earlier sitting that came before its turn stands for the attempt; it is in the journal already."""
+        """A fact of an earlier sitting that came before its turn stands for the attempt; it is in the journal
+        already.
+        """
         fact = self._parked.take(command.instance.path)
         if fact is None:
             return False
@@ -324,7 +327,8 @@ class Executor:
 
     async def call(self, attempt: Attempt, work: object) -> Any:
         """Run what is no node kind: a function."""
-        assert callable(work) and not isinstance(work, Work)
+        assert callable(work)
+        assert not isinstance(work, Work)
         return await work(self, attempt)
 
     def masked(self, error: ErrorData) -> ErrorData:

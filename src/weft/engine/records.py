@@ -1,8 +1,8 @@
 """What is known of a node that has ended, and how its output is kept.
 
-An output is encoded once, when its attempt ends: the bytes go into the journal (or a blob) and stay here; whoever reads the
-value decodes it once and shares it, as expressions cannot change it. Functions of the user's get a copy of their own.
-Runs without a journal may carry any object, by reference, and encode nothing.
+An output is encoded once, when its attempt ends: the bytes go into the journal (or a blob) and stay here; whoever
+reads the value decodes it once and shares it, as expressions cannot change it. Functions of the user's get a copy of
+their own. Runs without a journal may carry any object, by reference, and encode nothing.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ MISSING = Record("pending", value=None)
 
 
 class Outputs:
-    """Encodes outputs for the journal and reads them back, secrets sealed on the way out and filled in on the way in."""
+    """Encodes outputs for the journal, with secrets sealed, and reads them back, with secrets filled in."""
 
     __slots__ = ("_get", "_put", "_vault", "by_reference")
 

@@ -1,7 +1,7 @@
 """What a run looks like from outside: a fold over its events.
 
-The live view, `show`, `why`, `runs` and the result of a run are all made from this; none of them needs the document. It keeps
-at most `KEPT` node instances, failed ones first, so that a million iterations cost no million records.
+The live view, `show`, `why`, `runs` and the result of a run are all made from this; none of them needs the document.
+It keeps at most `KEPT` node instances, failed ones first, so that a million iterations cost no million records.
 """
 
 from __future__ import annotations

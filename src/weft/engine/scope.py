@@ -1,8 +1,9 @@
 """What a node sees: a chain of scopes instead of copies.
 
-Each frame has a scope with the results of its own nodes; what is not there is looked for in the frame around it. A branch
-therefore sees its ancestors' results and its own, never a sibling's, at no cost per iteration but the scope itself. When a
-body that runs once has ended, its results move up to the frame around it; a foreach keeps only its list.
+Each frame has a scope with the results of its own nodes; what is not there is looked for in the frame around it. A
+branch therefore sees its ancestors' results and its own, never a sibling's, at no cost per iteration but the scope
+itself. When a body that runs once has ended, its results move up to the frame around it; a foreach keeps only its
+list.
 """
 
 from __future__ import annotations
@@ -115,8 +116,9 @@ class View:
         return make() if self._draw is None else self._draw(function, make)
 
     def _context(self) -> dict[str, Any]:
-        """The `$context` names this node reads. Of the `set` nodes that may have written one, the nearest that ran counts:
-        innermost frame first, in each frame the last in the document."""
+        """The `$context` names this node reads. Of the `set` nodes that may have written one, the nearest that ran
+        counts: innermost frame first, in each frame the last in the document.
+        """
         if self._work is None:
             return {}
         return {name: self._last_set(ids) for name, ids in self._work.context.items()}

@@ -261,6 +261,8 @@ class Sitting:
         if timeout is not None:
             executor.loop.call_later(timeout, executor.out_of_time, timeout)
         inbox = None if folder is None else Inbox(folder, executor)
+        if world.children is not None:
+            await world.children.start()  # its 15 ms pass while settings are evaluated and the first batch is written
         try:
             if inbox is not None:
                 inbox.watch()

@@ -1,7 +1,8 @@
 """The results of a foreach while it runs: bytes on disk, offsets in memory.
 
-Iterations end in any order and there may be a million of them. Small ones stay in memory up to `MEMORY` bytes; from then on
-the encoded values go to a file that has no name and vanishes with the process (a resume fills it again from the journal).
+Iterations end in any order and there may be a million of them. Small ones stay in memory up to `MEMORY` bytes; from
+then on the encoded values go to a file that has no name and vanishes with the process (a resume fills it again from
+the journal).
 """
 
 from __future__ import annotations
