@@ -128,6 +128,21 @@ def test_a_timeout_of_a_once_node_leaves_it_waiting(flows):
     assert pays(flows) == ["pay 1"]
 
 
+def test_a_once_node_that_a_failure_beside_it_cut_off_is_asked_about(flows):
+    body = """
+        <parallel id="both" on-failure="cancel">
+          <branch><command id="pay" effect="once">echo pay >> log; sleep 20; echo paid</command></branch>
+          <branch><command id="bad">while ! test -e log; do sleep 0.01; done; test -e ok; echo b</command></branch>
+        </parallel>
+    """
+    outcome = flows.run(body)
+    assert (outcome.exit_code, list(outcome.questions)) == (4, ["pay"])
+    (flows.folder / "ok").touch()
+    app.decide("last", "pay", "done", '"paid"')
+    assert flows.resume().result.output == ["paid", "b"]
+    assert flows.lines("log") == ["pay"]
+
+
 def test_waiting_wins_over_failed_and_rollback_comes_after_the_decision(flows):
     body = """
         <command id="booked">echo booked >> log; echo 1

@@ -151,6 +151,8 @@ def test_of_a_failed_run_the_failed_items_run_again_with_the_next_number(flows):
     ]  # fmt: skip
     assert len({line[2] for line in lines if line[0] == "y"}) == 1
     assert outcome.result.errors == []
+    assert {node.status for node in outcome.result.nodes.values()} == {"succeeded"}
+    assert outcome.result.nodes["each"].error is None
     assert outcome.result.nodes["each[1]/try"].attempts == 2
     assert outcome.result.nodes["each[1]/try"].reason == "resumed: attempt 1 failed"
 

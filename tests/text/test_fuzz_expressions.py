@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from timing import within
 from weft.errors import ExpressionError
 from weft.text.data import measure, to_json
 from weft.text.durations import parse_duration
@@ -149,7 +150,7 @@ def attempt(text: str, use: Callable[[str], object]) -> bool:
         problem = caught
     except KeyError as caught:
         missing = caught.args[0]
-    assert time.perf_counter() - begin < SECONDS, text
+    within(SECONDS, begin, text)
     assert missing not in (*NODES, *NAMES), text
     if problem is not None:
         assert problem.code in CODES, text

@@ -242,6 +242,7 @@ def seconds(text: str) -> float:
     return min(once() for _ in range(3))
 
 
+@pytest.mark.torture  # it measures time
 @pytest.mark.parametrize("unit", UNITS.values(), ids=UNITS.keys())
 def test_time_is_linear(unit: str) -> None:
     small, double, four = (seconds(unit * (n // len(unit))) for n in (25_000, 50_000, 100_000))

@@ -165,6 +165,7 @@ def test_what_is_no_data_has_no_text(value: object) -> None:
     assert caught.value.code == "WEFT424"
 
 
+@pytest.mark.torture  # it measures time
 @pytest.mark.parametrize(
     "make", [lambda n: "{" * n, lambda n: "{{ 1 }}" * n, lambda n: "\\{{" * n, lambda n: "{{'}}'" + " }}{{'a'" * n]
 )

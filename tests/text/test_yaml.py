@@ -219,6 +219,7 @@ def test_json_is_yaml(value: object) -> None:
         assert loads(text) == value
 
 
+@pytest.mark.torture  # it measures time
 @pytest.mark.parametrize(
     "unit", ["[", "{", "- ", "? ", "[a,", "x: [\n", "a: b\n", "- x\n", "a, ", "'", "\n", "#", "{a: b}, "]
 )

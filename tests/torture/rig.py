@@ -75,6 +75,13 @@ class Kill(NamedTuple):
     posts: Counter[str]
 
 
+class _Quiet(ThreadingHTTPServer):
+    """Clients of ours are killed in the middle of a request."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
 class Server:
     """Counts requests by idempotency key and path."""
 
@@ -103,7 +110,7 @@ class Server:
             def log_message(self, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Quiet(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)

@@ -76,25 +76,38 @@ def _read_fast(text: str) -> Any:
     Between two quotes stands a name or a text, and each is in the value: unless a name was lost because it
     occurs twice.
     """
-    if text.count("[") + text.count("{") > MAX_DEPTH or _SUSPECT.search(text):
+    if _SUSPECT.search(text):
         return _UNSURE
     try:
         value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return _UNSURE
-    strings = 0
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        kind = type(item)
-        if kind is str:
-            strings += 1
-        elif kind is dict:
-            strings += len(item)
-            stack.extend(item.values())
-        elif kind is list:
-            stack.extend(item)
+    strings = _count_strings(value)
     return value if 2 * strings == text.count('"') - text.count('\\"') else _UNSURE
+
+
+def _count_strings(value: Any) -> int:
+    """How many names and texts there are in a value; -1 when it is nested too deep. Level by level: what is held
+    beside the value is small, however large it is.
+    """
+    strings = int(type(value) is str)
+    level = [value] if type(value) in (dict, list) else []
+    for depth in range(MAX_DEPTH + 1):
+        inner: list[Any] = []
+        for item in level:
+            if type(item) is dict:
+                strings += len(item)
+                item = item.values()
+            for each in item:
+                kind = type(each)
+                if kind is str:
+                    strings += 1
+                elif (kind is dict or kind is list) and (each or depth == MAX_DEPTH):
+                    inner.append(each)
+        level = inner
+        if not level:
+            return strings
+    return -1
 
 
 def _refuse_unwritable(text: str, value: Any) -> None:

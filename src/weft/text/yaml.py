@@ -21,7 +21,7 @@ from weft.errors import DocumentError, ValidationError
 from weft.text.source import Diagnostic, Source, Text, quoted
 
 MAX_DEPTH = 100
-MAX_VALUES = 1_000_000
+MAX_VALUES = 400_000
 _MAX_DIAGNOSTICS = 20
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")

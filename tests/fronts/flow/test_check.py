@@ -295,6 +295,7 @@ FRAMES = {
 }  # fmt: skip
 
 
+@pytest.mark.torture  # it measures time
 @pytest.mark.parametrize("name", FRAMES)
 def test_checking_takes_linear_time(name: str) -> None:
     """Eight times the length takes about eight times as long; it would be 64 times if it were quadratic."""

@@ -430,6 +430,7 @@ def cost(text: str) -> float:
     return time.process_time() - began
 
 
+@pytest.mark.torture  # it measures time
 @pytest.mark.parametrize("unit", UNITS.values(), ids=UNITS.keys())
 @pytest.mark.parametrize(
     "frame", ["<workflow>{}</workflow>", "<workflow><command id='c'>{}</command></workflow>", "---\na: {}\n---"]
