@@ -112,7 +112,7 @@ def successes(flows: Flows) -> Counter[str]:
     return Counter(e.path for e in flows.events() if isinstance(e, events.AttemptSucceeded))
 
 
-@settings(max_examples=25 * SCALE, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15 * SCALE, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_an_edited_run_ends_as_the_edited_document_would(data):
     before = data.draw(documents())

@@ -74,7 +74,7 @@ def test_what_outlasts_the_grace_is_stopped_and_repeated(tmp_path):
     assert second.result["nodes"]["first"]["reason"] == "resumed: outcome unknown"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.torture)])
 def test_twice_ends_within_five_seconds_and_leaves_no_process(tmp_path, number):
     rig = Rig(tmp_path, STUBBORN, MARK=str(tmp_path))
     ended, took = interrupted(rig, number, number, gap=0.05)

@@ -75,7 +75,7 @@ LOOSE = ("rough",)
 """Which of its nodes are cut off in their middle depends on time: compare status and output."""
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", ["mixed", "issues", "saga", "rough"])
 def test_a_run_that_was_killed_a_few_times_ends_as_if_nothing_had_happened(name, tmp_path, server):
     text, final = DOCUMENTS[name]
     rounds(tmp_path, text, FEW, final, server, loose=name in LOOSE, SERVER=server.url)
@@ -197,7 +197,7 @@ def once(folder: Path, draw: random.Random, kills: int) -> tuple[Rig, int]:
         process = rig.go_on()
         if kills > 0:
             try:
-                process.wait(draw.uniform(0.1, 1.0))
+                process.wait(draw.uniform(0.1, 0.7))
             except subprocess.TimeoutExpired:
                 kills -= 1
                 rig.kill(process)
@@ -228,7 +228,7 @@ def test_a_once_node_is_never_started_twice_without_leave(tmp_path):
 def test_a_once_node_is_never_started_twice_without_leave_under_many_kills(tmp_path):
     draw = random.Random(SEED)
     kills = asked = 0
-    for number in range(25):
+    for number in range(40):
         rig, questions = once(tmp_path / str(number), draw, 4)
         kills += len(rig.kills)
         asked += questions

@@ -73,6 +73,12 @@ def killed(folder: Path, text: str) -> Rig:
     return rig
 
 
+def ticks(folder: Path) -> list[float]:
+    """When the child wrote."""
+    file = folder / "ticks"
+    return [float(word) for word in file.read_text().split()] if file.exists() else []
+
+
 def race(folder: Path) -> None:
     """Start many resumes of one run at once: one works, the others say who does."""
     rig = killed(folder, SLOW)
@@ -105,7 +111,7 @@ def test_a_stopped_owner_refuses_the_second_and_is_ended_by_a_takeover(tmp_path)
     rig = Rig(tmp_path, WRITER, MARK=str(tmp_path))
     process = rig.start("run", "doc.flow.md")
     try:
-        wait_until((tmp_path / "ticks").exists)
+        wait_until(lambda: len(ticks(tmp_path)) > 3)
         process.send_signal(signal.SIGSTOP)
         (tmp_path / "go").touch()
         refused = rig.ended(rig.start("resume", "last"))
@@ -118,9 +124,8 @@ def test_a_stopped_owner_refuses_the_second_and_is_ended_by_a_takeover(tmp_path)
     finally:
         process.kill()
         process.wait()
-    ticks, first = (tmp_path / "ticks").read_text().split(), float((tmp_path / "taken").read_text())
-    assert len(ticks) > 3
-    assert float(ticks[-1]) < first, "a child of the old owner wrote after the takeover had started its own"
+    first = float((tmp_path / "taken").read_text())
+    assert ticks(tmp_path)[-1] < first, "a child of the old owner wrote after the takeover had started its own"
     assert alive(f"MARK={tmp_path}") == []
     began = [e for e in rig.events() if isinstance(e, events.AttemptStarted)]
     assert [(e.attempt, e.reason) for e in began] == [(1, "new"), (1, "resumed: outcome unknown")]
@@ -129,20 +134,19 @@ def test_a_stopped_owner_refuses_the_second_and_is_ended_by_a_takeover(tmp_path)
 def test_a_resume_right_after_a_kill_starts_nothing_beside_old_children(tmp_path):
     rig = Rig(tmp_path, WRITER, MARK=str(tmp_path))
     process = rig.start("run", "doc.flow.md")
-    wait_until((tmp_path / "ticks").exists)
+    wait_until(lambda: ticks(tmp_path))
     process.kill()
     (tmp_path / "go").touch()
     taken = rig.ended(rig.start("resume", "last", "--json"))
     process.wait()
     assert taken.code == 0
-    last = float((tmp_path / "ticks").read_text().split()[-1])
-    assert last < float((tmp_path / "taken").read_text())
+    assert ticks(tmp_path)[-1] < float((tmp_path / "taken").read_text())
 
 
 def test_a_resume_waits_for_old_children_also_when_their_keeper_was_killed(tmp_path):
     rig = Rig(tmp_path, WRITER, MARK=str(tmp_path))
     process = rig.start("run", "doc.flow.md")
-    wait_until((tmp_path / "ticks").exists)
+    wait_until(lambda: ticks(tmp_path))
     run = next((tmp_path / ".weft" / "runs").iterdir())
     keeper = int((run / "children.lock").read_text().split()[0])
     owner = owner_of(run)
@@ -154,12 +158,14 @@ def test_a_resume_waits_for_old_children_also_when_their_keeper_was_killed(tmp_p
     (tmp_path / "go").touch()
     taken = rig.ended(rig.start("resume", "last", "--json"))
     assert taken.code == 0, taken.err
-    last = float((tmp_path / "ticks").read_text().split()[-1])
-    assert last < float((tmp_path / "taken").read_text())
+    assert ticks(tmp_path)[-1] < float((tmp_path / "taken").read_text())
     assert alive(f"MARK={tmp_path}") == []
 
 
-@pytest.mark.parametrize("how", ["killed", "interrupted twice", "timeout", "cancelled"])
+LONG = [pytest.param(how, marks=pytest.mark.torture) for how in ("interrupted twice", "timeout", "cancelled")]
+
+
+@pytest.mark.parametrize("how", ["killed", *LONG])
 def test_nothing_that_a_run_started_outlives_it(tmp_path, how):
     rig = Rig(tmp_path, ORPHANS, MARK=str(tmp_path))
     words = ["--timeout", "3s"] if how == "timeout" else []

@@ -19,7 +19,7 @@ from weft.core.state import Frame, Instance
 from weft.engine.failure import describe
 from weft.engine.records import MISSING, Encoded, Outputs, Record
 from weft.engine.scope import Scope, View
-from weft.engine.spool import Spool
+from weft.engine.spool import Spool, SpooledItems
 from weft.errors import AttemptError, ChangedError, ErrorData, WeftError
 from weft.events import (
     BlockSucceeded,
@@ -40,6 +40,8 @@ from weft.graph.work import ChoiceWork, Evaluable, ForeachWork, LoopWork, Parall
 from weft.runtimes.base import FileList, FileRows, Rows, World
 from weft.runtimes.rows import open_rows
 
+HELD_ITEMS = 10_000
+"""Items of a collection that are held in memory; those of a longer one are kept beside it."""
 Draw = Callable[[str, Callable[[], object]], object]
 
 
@@ -250,6 +252,9 @@ class Evaluator:
             value = [value]
         if self._outputs.by_reference:
             return value, ""
+        if len(value) > HELD_ITEMS:
+            spooled = SpooledItems(value, self._new_spool())
+            return spooled, spooled.digest
         return value, values.blob_digest(values.encode(value))
 
     def _item(self, block: Foreach, index: int) -> Any:

@@ -82,7 +82,7 @@ class Facts:
         self._open: dict[str, list[int]] = {}
         self._retried: list[int] = []
         self._deadlines: list[int] = []
-        self._undo_from = 0
+        self._undo_from = self._undo_last = 0
         self._rolling_back = False
         self._notes: dict[type[Event], Callable[[Any], None]] = {
             events.RunStarted: self._run_started,
@@ -98,6 +98,7 @@ class Facts:
             events.DecisionNeeded: self._decision_needed,
             events.DecisionMade: self._decision_made,
             events.CompensationStarted: self._compensation_started,
+            events.CompensationFailed: self._compensation_started,
             events.CompensationSucceeded: self._compensation_succeeded,
         }
 
@@ -178,10 +179,12 @@ class Facts:
         if event.answer == "fail" and node_id(event.path) not in self._contained:
             self._decided[event.path] = _Failure(self.position, 0, "failed")  # until the run has failed of it, it holds
 
-    def _compensation_started(self, event: events.CompensationStarted) -> None:
+    def _compensation_started(self, event: events.CompensationStarted | events.CompensationFailed) -> None:
         self._rolling_back = True
+        self._undo_last = self.position
 
     def _compensation_succeeded(self, event: events.CompensationSucceeded) -> None:
+        self._undo_last = self.position
         self._compensated.add(event.path)
         self.undone[event.path] += 1
 
@@ -201,7 +204,7 @@ class Facts:
         self._failures.clear()
         self._compensated.clear()
         self._deadlines.clear()
-        self._undo_from = self.position
+        self._undo_from = self._undo_last
 
     def _put_aside(self, path: str, failure: _Failure) -> None:
         if self._effects.get(node_id(path)) == "once":

@@ -153,5 +153,5 @@ class Replay:
             self._evaluator.merge(instance)
 
     def _leaf(self, path: str) -> Instance | None:
-        instance = self.scheduler.find(path)
+        instance = self.scheduler.open.get(path) or self.scheduler.find(path)
         return None if instance is None or instance.node.kind != "leaf" else instance

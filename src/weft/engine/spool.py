@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from weft import values
 
 MEMORY = 1 << 20
 _NOTHING = b"null"
@@ -42,7 +45,7 @@ class Spool:
         if len(self._buffer) > MEMORY:
             self._spill()
 
-    def values(self, count: int) -> Iterator[bytes]:
+    def encoded(self, count: int) -> Iterator[bytes]:
         """The encoded values of the indexes below `count`, in order."""
         if self._file is not None:
             self._spill()
@@ -50,10 +53,19 @@ class Spool:
             place = self._places[index] if index < len(self._places) else -1
             yield _NOTHING if place < 0 else self._read(place >> 28, place & 0xFFFFFFF)
 
+    def get(self, index: int) -> bytes:
+        """The encoded value at one index."""
+        place = self._places[index] if index < len(self._places) else -1
+        if place < 0:
+            return _NOTHING
+        if self._buffer and self._file is not None:
+            self._spill()
+        return self._read(place >> 28, place & 0xFFFFFFF)
+
     def array(self, count: int) -> bytes:
         """The list as JSON. Put together piece by piece: a join would hold a million small objects at once."""
         out = bytearray(b"[")
-        for data in self.values(count):
+        for data in self.encoded(count):
             out += data
             out += b","
         out[-1:] = b"]" if count else b"[]"
@@ -78,3 +90,32 @@ class Spool:
         self._file.seek(0, 2)
         self._file.write(self._buffer)
         self._buffer.clear()
+
+
+class SpooledItems:
+    """A long list whose items are kept encoded, out of memory: what a foreach goes over. Read-only."""
+
+    __slots__ = ("_count", "_spool", "digest")
+
+    def __init__(self, items: list[Any], spool: Spool) -> None:
+        self._spool = spool
+        self._count = len(items)
+        digest = sha256()
+        for index, item in enumerate(items):
+            data = values.encode(item)
+            digest.update(data + b"\n")
+            spool.put(index, data)
+        self.digest = digest.hexdigest()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Any:
+        return values.decode(self._spool.get(index))
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[index] for index in range(self._count))
+
+    def close(self) -> None:
+        """Let go of the items."""
+        self._spool.close()

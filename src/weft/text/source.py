@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import stat
+from array import array
 from bisect import bisect_right
 from pathlib import Path
 from typing import Literal
@@ -132,8 +133,9 @@ class Text(msgspec.Struct, frozen=True):
         return at, max(self.at(end - 1) + 1, at) if end > start else at + 1
 
 
-def _line_starts(shadow: str) -> list[int]:
-    starts = [0]
+def _line_starts(shadow: str) -> array[int]:
+    """The offset of each line, 8 bytes for one: data of many short lines is read through here, too."""
+    starts = array("q", [0])
     find = shadow.find
     at = find("\n")
     while at >= 0:
