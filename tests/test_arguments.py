@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from weft.arguments import resolve
+from weft.app.arguments import resolve
 from weft.errors import InputError, UsageError
 from weft.fronts.flow.ast import Front
 from weft.fronts.flow.frontmatter import parse_front

@@ -253,9 +253,9 @@ def test_a_secret_is_in_no_log_and_no_output(weft, monkeypatch):
 def test_colours_and_line_ends_that_are_cut_by_a_piece_are_still_recognised(weft, monkeypatch):
     import io
 
+    from weft.app.inspection import LogFile
     from weft.cli.logs import Printer
     from weft.cli.terminal import Out
-    from weft.inspection import LogFile
 
     text = b"\x1b[1;31mred\x1b[0m\r\nnext\r\n\x1b[32mgreen\x1b[0m\x1b"
     file = weft.folder / "x.1.log"

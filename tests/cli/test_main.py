@@ -163,14 +163,14 @@ def test_a_document_that_may_not_be_read(hello):
 @pytest.fixture
 def broken(hello, monkeypatch):
     """`weft check` has a bug; what it raises is to be set."""
-    import weft.documents
+    import weft.app.documents
 
     raised: list[BaseException] = []
 
     def load(path):
         raise raised[0]
 
-    monkeypatch.setattr(weft.documents, "load", load)
+    monkeypatch.setattr(weft.app.documents, "load", load)
     return hello, raised
 
 

@@ -247,7 +247,7 @@ def test_a_dry_run_as_json(weft):
     result = json.loads(said.out)
     assert (said.code, result["schema"], result["waves"]) == (
         0,
-        "weft.preview/1",
+        "weft.app.preview/1",
         [["get", "rows", "code"], ["build", "out"]],
     )
     assert result["effects"][0] == {"what": "host", "node": "get", "text": "api.example.com"}

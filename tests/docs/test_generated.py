@@ -10,11 +10,11 @@ import pytest
 from click import Context, Option
 
 from docs.pages import ROOT
+from weft.app.project import SETTINGS
 from weft.cli.main import cli
 from weft.core.status import diagram
 from weft.fronts.flow import check, tags
 from weft.kinds import Setting
-from weft.project import SETTINGS
 from weft.runtimes import registry
 from weft.text import expressions
 from weft.text.functions_list import LISTS

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.crashes import crash, crash_again, done
+from engine.crashes import Died, crash, crash_again, dies, done
 from weft import app, events
 from weft.errors import NotResumableError
 
@@ -90,21 +90,8 @@ def test_a_cancellation_survives_a_crash_at_any_point(flows, at):
     """A node that was started and never completed is undone, also when the engine dies after it was stopped."""
     body = BODY.replace("sleep 20", "while ! test -e never; do sleep 0.02; done")
     crash(flows, body, half_started)
-    real = app._sit
-
-    def dying(sitting: Any, store: Any, begin: Any, watch: Any, kept: Any) -> Any:
-        from engine.crashes import dies
-
-        return real(sitting, store, begin, dies(at), kept)
-
-    from engine.crashes import Died
-
-    app._sit = dying
-    try:
-        with pytest.raises(Died):
-            app.cancel("last")
-    finally:
-        app._sit = real
+    with pytest.raises(Died):
+        app.cancel("last", audience=app.Audience(watch=dies(at)))
     outcome = flows.resume()
     assert (outcome.result.status, outcome.exit_code) == ("cancelled", 130)
     undone = [line for line in flows.lines("log") if line.startswith("un")]

@@ -10,8 +10,8 @@ import pytest
 
 from engine.crashes import crash, crash_again, done, edit
 from weft import events
+from weft.app.inspection import why
 from weft.errors import ChangedError
-from weft.inspection import why
 
 FIVE = """
     <command id="a">echo "a $WEFT_KEY" >> log; echo 1</command>

@@ -10,8 +10,8 @@ import pytest
 
 from engine.crashes import Died, crash, crash_again, dies, done, edit
 from weft import app, events
+from weft.app.inspection import why
 from weft.errors import InputError, NotResumableError
-from weft.inspection import why
 
 CHAIN = """
     <command id="a">echo a >> log; echo 1</command>

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from weft.app.documents import Diagnostic, Source, render
 from weft.cli.terminal import Out, harmless, styled
-from weft.documents import Diagnostic, Source, render
 
 SCHEMA = "weft.check/1"
 

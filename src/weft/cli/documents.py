@@ -23,9 +23,9 @@ def check(files: tuple[str, ...], as_json: bool, strict: bool) -> int:
 
     Exit 0 when all are valid, 65 when one is not, 66 when one is not there.
     """
+    from weft.app.documents import load
     from weft.cli import diagnostics as shown
     from weft.cli.failures import report
-    from weft.documents import load
 
     now = streams()
     found = []
@@ -60,7 +60,7 @@ def check(files: tuple[str, ...], as_json: bool, strict: bool) -> int:
 )
 def graph(file: str, form: str) -> int:
     """Draw the document FILE; runs nothing."""
-    from weft.documents import program_of
+    from weft.app.documents import program_of
 
     program, _ = program_of(file)
     from weft.graph import render
@@ -81,7 +81,7 @@ def graph(file: str, form: str) -> int:
 @json_option
 def nodes(kind: str | None, as_json: bool) -> int:
     """List the kinds of nodes, or say all about one."""
-    from weft.documents import kinds
+    from weft.app.documents import kinds
 
     known = kinds()
     out = streams().out

@@ -77,7 +77,7 @@ def _show_failure(failed: NodeFailed, err: Out, folder: Path | None, *, tail: bo
         err.line(f"  because {one_line(failed.error.cause, 400)}")
     if folder is None:
         return
-    from weft.inspection import log_of
+    from weft.app.inspection import log_of
 
     log = log_of(folder, failed.path, failed.attempt)
     if log is None:
@@ -136,7 +136,7 @@ def run_folder(journal: Path | None, run_id: str) -> Path | None:
 
 def journal_option(journal: Path) -> str:
     """` --journal FOLDER` when a command given here would look elsewhere, else nothing."""
-    from weft import project
+    from weft.app import project
     from weft.errors import WeftError
 
     try:

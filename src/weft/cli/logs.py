@@ -14,7 +14,7 @@ from weft.cli.options import journal_option, run_argument
 from weft.cli.terminal import Out, log_text, one_line, streams, styled
 
 if TYPE_CHECKING:
-    from weft.inspection import Inspection, LogFile
+    from weft.app.inspection import Inspection, LogFile
 
 EVERY = 0.2
 """Seconds between two looks at the logs of a run that goes on."""
@@ -30,7 +30,7 @@ _UNFINISHED = re.compile(r"\x1b(?:\[[0-9;:]{0,40})?\Z|\r\Z")
 @journal_option
 def logs(run: str, path: str | None, follow: bool, journal: str | None) -> int:
     """Show what the steps of RUN printed; with PATH, that node and what is inside it."""
-    from weft.inspection import inspect, unknown_path
+    from weft.app.inspection import inspect, unknown_path
 
     now = streams()
     seen = inspect(run, journal)
@@ -52,7 +52,7 @@ def logs(run: str, path: str | None, follow: bool, journal: str | None) -> int:
 
 def _show(seen: Inspection, folder: Path, path: str | None, printer: Printer, *, follow: bool) -> int:
     """Print what there is, and with `follow` what comes; how many files there were."""
-    from weft.inspection import log_files
+    from weft.app.inspection import log_files
 
     while True:
         going_on = follow and seen.standing() == "running"

@@ -13,7 +13,7 @@ from weft.cli.terminal import OF_STATUS, Out, Streams, one_line, streams, styled
 from weft.cli.words import error_words, instant, seconds
 
 if TYPE_CHECKING:
-    from weft.inspection import AttemptStory, Inspection, RunSummary, Story
+    from weft.app.inspection import AttemptStory, Inspection, RunSummary, Story
     from weft.results import RunResult
 
 EVERY = 0.1
@@ -25,7 +25,7 @@ EVERY = 0.1
 @journal_option
 def runs(as_json: bool, journal: str | None) -> int:
     """List the runs of this project, newest first."""
-    from weft.inspection import runs as all_runs
+    from weft.app.inspection import runs as all_runs
 
     now = streams()
     if as_json:
@@ -89,7 +89,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], out: Out, *, statu
 @journal_option
 def show(run: str, follow: bool, events: bool, as_json: bool, journal: str | None) -> int:
     """Show RUN, also while it goes on."""
-    from weft.inspection import inspect
+    from weft.app.inspection import inspect
 
     now = streams()
     seen = inspect(run, journal)
@@ -183,7 +183,7 @@ def _node_rows(result: RunResult) -> list[tuple[str, ...]]:
 @journal_option
 def why(run: str, path: str, as_json: bool, journal: str | None) -> int:
     """Say why the node at PATH of RUN ran, or did not, and how its attempts ended."""
-    from weft.inspection import why as story_of
+    from weft.app.inspection import why as story_of
 
     story = story_of(run, path, journal)
     out = streams().out

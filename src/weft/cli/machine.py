@@ -16,7 +16,7 @@ _MARKS = {"ok": ("ok", "green"), "warns": ("warning", "yellow"), "fails": ("FAIL
 @json_option
 def doctor(as_json: bool) -> int:
     """Look whether this machine has what Weft needs; exit 1 when it has not."""
-    from weft.doctor import examine
+    from weft.app.doctor import examine
 
     findings = examine()
     out = streams().out
@@ -36,7 +36,7 @@ def doctor(as_json: bool) -> int:
 @json_option
 def limits(as_json: bool) -> int:
     """Print all limits with their values."""
-    from weft.limits import limits as all_limits
+    from weft.app.limits import limits as all_limits
 
     out = streams().out
     found = all_limits()
@@ -56,7 +56,7 @@ def limits(as_json: bool) -> int:
 @json_option
 def config(show_origin: bool, as_json: bool) -> int:
     """Print the settings of the working directory's project with their values."""
-    from weft import project
+    from weft.app import project
 
     place = project.find(Path.cwd())
     out = streams().out

@@ -77,8 +77,8 @@ def run_argument(command: Decorated) -> Decorated:
 
 
 def _complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from weft.app.inspection import here
     from weft.errors import WeftError
-    from weft.inspection import here
 
     try:
         names = here()[1].runs()

@@ -9,10 +9,10 @@ from weft.cli.words import counted, seconds
 
 if TYPE_CHECKING:
     from weft.app import Request
-    from weft.documents import Loaded
-    from weft.preview import Estimate, Preview
+    from weft.app.documents import Loaded
+    from weft.app.preview import Estimate, Preview
 
-SCHEMA = "weft.preview/1"
+SCHEMA = "weft.app.preview/1"
 _TITLES = {
     "host": "speaks to",
     "read": "reads",
@@ -27,7 +27,7 @@ _NAMES = 12
 
 def show_preview(file: str, loaded: Loaded, request: Request, now: Streams, *, as_json: bool) -> int:
     """Say what a run would do."""
-    from weft.preview import preview
+    from weft.app.preview import preview
 
     found = preview(file, loaded, request.settings())
     if as_json:

@@ -26,7 +26,7 @@ def decide(run: str, path: str, answer: str, value: str | None, journal: str | N
     fail   the node failed
     """
     from weft import app
-    from weft.inspection import locate
+    from weft.app.inspection import locate
 
     said = app.decide(run, path, answer, value, journal=journal)
     full = locate(run, journal)[2]
@@ -45,7 +45,7 @@ def decide(run: str, path: str, answer: str, value: str | None, journal: str | N
 def cancel(run: str, reason: str, journal: str | None) -> int:
     """End RUN for good: what runs is stopped, what was done is rolled back."""
     from weft import app
-    from weft.inspection import locate
+    from weft.app.inspection import locate
 
     full = locate(run, journal)[2]
     now = streams()

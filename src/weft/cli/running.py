@@ -49,7 +49,7 @@ def run(
     """
     _refuse_bad_sets(sets)
     from weft import app
-    from weft.documents import load
+    from weft.app.documents import load
 
     request = app.Request(sets=sets, input=given, **rest)
     now = streams()

@@ -13,17 +13,17 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from weft import project
-from weft.documents import program_of
+from weft.app import project
+from weft.app.documents import program_of
+from weft.app.inspection import store_of
 from weft.graph.analysis import critical_path, layers
 from weft.graph.model import Graph, Node, walk
-from weft.inspection import store_of
 
 if TYPE_CHECKING:
-    from weft.documents import Loaded
+    from weft.app.documents import Loaded
+    from weft.app.project import Project
     from weft.fronts.flow.ast import Element
     from weft.graph.work import Program
-    from weft.project import Project
 
 
 class Effect(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from weft import project
+from weft.app import project
 from weft.errors import WeftError
 
 WAL_RESET_FIXED = (3, 51, 3)

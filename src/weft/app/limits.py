@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from weft import project
+from weft.app import project
 
 
 class LimitSetting(msgspec.Struct, frozen=True):

@@ -1,5 +1,4 @@
-"""The use cases: check, run, resume, cancel, decide. Every door (command line, Python) calls only this, and beside it
-`documents` (read and check), `inspection` (look at runs), `preview` (what would run) and `doctor`.
+"""Run and resume: find the parts of a sitting, put them together, work, and tell the history what was learnt.
 
 Nothing in here prints, and nothing in here decides what a document means; it finds the parts and puts them together.
 """
@@ -14,20 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from weft import arguments, events, project
-from weft.documents import SAVED, keep, load, load_source, program_of, show_as_running, that_ran
-from weft.errors import ChangedError, InputError, NotFoundError, NotResumableError, UsageError
+from weft import events
+from weft.app import project
+from weft.app.documents import SAVED, keep, load, load_source, program_of, show_as_running, that_ran
+from weft.app.given import arguments_of, given_before
+from weft.app.inspection import first_event, locate, store_of
+from weft.app.project import Project
+from weft.errors import ChangedError, InputError, NotResumableError
 from weft.fronts.flow import Loaded, compare
 from weft.graph.work import Program
-from weft.inspection import Inspection, first_event, locate, store_of
-from weft.project import Project
 from weft.results import RunResult
 
 if TYPE_CHECKING:
     from weft.engine.facts import Facts
-    from weft.engine.inbox import Request as Wish
     from weft.engine.report import Report
-    from weft.engine.sitting import Arguments, LogListener, Options, Sitting
+    from weft.engine.sitting import LogListener, Options, Sitting
     from weft.events import Event
     from weft.journal.base import Journal, Store
 
@@ -107,7 +107,7 @@ def run(
     _refuse_unwritable_name(path)
     program, loaded = program_of(path if loaded is None else loaded)
     place = project.find(Path(path), request.settings())
-    given = _arguments(loaded, request, place)
+    given = arguments_of(loaded, place, request.sets, request.input)
     options = _options(Path(path), request, place)
     store = store_of(place, program)
     run_id = store.new_id()
@@ -126,7 +126,7 @@ def run(
         on_signal=audience.signal,
         instant=place.journal is None,
     )
-    return _sit(sitting, store, lambda: sitting.start(started), audience.watch, place.journal)
+    return sit(sitting, store, lambda: sitting.start(started), audience.watch, place.journal)
 
 
 def _refuse_unwritable_name(path: str | Path) -> None:
@@ -154,19 +154,19 @@ def resume(
     first = first_event(store, run_id)
     if first.document is None:
         raise NotResumableError("this run came from Python code", hint="resume it with weft.resume(run_id, workflow)")
-    journal = store.open(run_id, take_over=take_over, kill_children=_end_children)
+    journal = store.open(run_id, take_over=take_over, kill_children=end_children)
     try:
         loaded = load(first.document)
-        sitting, facts, resumed = _resumption(
+        sitting, facts, resumed = resumption(
             store, journal, loaded, first, request, accept=accept_changes, audience=audience
         )
     except BaseException:
         journal.close()
         raise
-    return _sit(sitting, store, lambda: sitting.resume(facts, resumed), audience.watch, place.journal)
+    return sit(sitting, store, lambda: sitting.resume(facts, resumed), audience.watch, place.journal)
 
 
-def _resumption(
+def resumption(
     store: Store,
     journal: Journal,
     loaded: Loaded,
@@ -187,7 +187,7 @@ def _resumption(
     edited = program.digest != facts.digest
     changed = _changes(journal.folder, loaded, first, facts.digest, accept=accept) if edited else {}
     place = project.find(Path(str(first.document)), request.settings())
-    given = _given_before(first, loaded, request, place)
+    given = given_before(first, loaded, place)
     options = _options(Path(str(first.document)), request, place)
     facts.turn()
     if edited:
@@ -217,7 +217,7 @@ def _resumption(
     return sitting, facts, resumed
 
 
-def _sit(
+def sit(
     sitting: Sitting, store: Store, begin: Callable[[], Any], watch: Watcher | None, kept: Path | None
 ) -> Outcome:
     """Work until the run has ended or the process was told to leave; then tell the history what was learnt."""
@@ -287,87 +287,6 @@ def _facts_of_this_sitting(options: Options, program: Program, place: Project) -
     }
 
 
-def _arguments(loaded: Loaded, request: Request, place: Project) -> Arguments:
-    from weft.engine.sitting import Arguments
-
-    assert loaded.document is not None
-    program = loaded.program
-    assert program is not None
-    files = [place[name] for name in ("env-file", "secrets-file") if place[name]]
-    env = {**_env_file(place["env-file"]), **os.environ}
-    secrets_from = {**(_env_file(files[-1]) if files else {}), **env}
-    config, given, secrets = arguments.resolve(
-        loaded.document.front, sets=request.sets, input=_input(request.input), env=env, secrets_from=secrets_from
-    )
-    return Arguments(config, given, secrets, {name: env[name] for name in program.env if name in env})
-
-
-def _given_before(first: events.RunStarted, loaded: Loaded, request: Request, place: Project) -> Arguments:
-    """A resume gets what the run was given, and what the document has declared since.
-
-    Secrets come from the environment of now, as they are kept nowhere.
-    """
-    from weft import values
-    from weft.engine.sitting import Arguments
-    from weft.redaction import Vault
-
-    given = {"config": values.decode(first.config), "input": values.decode(first.input)}
-    assert loaded.document is not None
-    front = loaded.document.front
-    later = msgspec.structs.replace(
-        front,
-        config={name: declared for name, declared in front.config.items() if name not in given["config"]},
-        input={name: declared for name, declared in front.input.items() if name not in given["input"]},
-    )
-    document = msgspec.structs.replace(loaded.document, front=later)
-    now = _arguments(msgspec.structs.replace(loaded, document=document), request, place)
-    if first.secrets:
-        given = Vault(now.secrets).open(given, first.secrets)
-    return Arguments({**now.config, **given["config"]}, {**now.input, **given["input"]}, now.secrets, now.env)
-
-
-def _input(text: str | None) -> Any:
-    """The value of `--input`. Raises InputError, NotFoundError."""
-    from weft import values
-    from weft.errors import ValidationError
-
-    if text is None:
-        return None
-    try:
-        return values.decode(Path(text[1:]).read_bytes() if text.startswith("@") else text.encode())
-    except FileNotFoundError:
-        raise NotFoundError(f"--input: there is no file {text[1:]}") from None
-    except OSError as error:
-        raise InputError(f"--input: {text[1:]}: {error.strerror}") from None
-    except ValidationError as error:
-        raise InputError(f"--input: {error}", hint="give a JSON object, or @file with one") from None
-
-
-def _env_file(name: str | None) -> dict[str, str]:
-    """The NAME=value lines of a file. Raises InputError with the line, NotFoundError."""
-    if not name:
-        return {}
-    try:
-        lines = Path(name).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise NotFoundError(f"--env-file: there is no file {name}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--env-file: {name}: {error}") from None
-    out: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        text = line.strip().removeprefix("export ")
-        if not text or text.startswith("#"):
-            continue
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip().isidentifier():
-            raise InputError(f"{name}:{number}: not a NAME=value line")
-        value = value.strip()
-        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-            value = value[1:-1]
-        out[key.strip()] = value
-    return out
-
-
 # -- changed documents -------------------------------------------------------------------------------------------------
 
 
@@ -390,7 +309,7 @@ def _changes(
     return changed
 
 
-def _end_children(lock: Path) -> None:
+def end_children(lock: Path) -> None:
     """End what an owner that was killed has left running, when it did not go by itself."""
     from weft.backends.survivors import wait_children_gone
 
@@ -400,140 +319,3 @@ def _end_children(lock: Path) -> None:
 def _refuse_ended(run_id: str, status: str) -> None:
     if status in ("succeeded", "cancelled", "issues"):
         raise NotResumableError(f"run {run_id} has ended as {status}", hint="start a new run, or see weft show")
-
-
-# -- requests ----------------------------------------------------------------------------------------------------------
-
-
-def cancel(run_id: str, *, reason: str = "", journal: str | None = None, audience: Audience = NOBODY) -> str:
-    """Ask for a run to end. Returns `requested` when its owner was told, `cancelled` when it is over, `interrupted`
-    when a signal stopped its rollback here (a resume goes on with that).
-
-    Without an owner this process ends it, rollback and all, by the document as it last ran. Raises NotResumableError
-    when the run has ended as something else.
-    """
-    from weft.engine.inbox import Request as Wish
-
-    place, store, full = locate(run_id, journal)
-    wish = Wish(type="cancel", by=_who(), reason=reason)
-    if _cancelled_already(store, full):
-        return "cancelled"
-    held = _own_or_tell(store, full, wish)
-    if held is None:
-        return "requested"
-    try:
-        if _cancelled_already(store, full):
-            held.close()
-            return "cancelled"
-        held.append([wish.event(time.time())])
-        first = first_event(store, full)
-        if first.document is None or held.folder is None:  # whoever has the Python code ends it
-            held.close()
-            return "requested"
-        loaded = load_source(that_ran(held.folder, _last_digest(held), first.document))
-        sitting, facts, resumed = _resumption(
-            store, held, loaded, first, Request(journal=journal), audience=audience
-        )
-    except BaseException:
-        held.close()
-        raise
-    outcome = _sit(sitting, store, lambda: sitting.resume(facts, resumed), audience.watch, place.journal)
-    return "interrupted" if outcome.interrupted and outcome.result.status == "running" else "cancelled"
-
-
-def decide(
-    run_id: str, path: str, answer: str, value: str | None = None, *, journal: str | None = None
-) -> str:
-    """Settle the outcome of a waiting node: `done` (with the JSON of its output), `retry` or `fail`.
-
-    Returns `requested` when the run's owner was told, else `decided`. Raises UsageError for another answer or a node
-    that is not waiting.
-    """
-    from weft import values
-    from weft.engine.inbox import Request as Wish
-    from weft.errors import ValidationError
-
-    if answer not in ("done", "retry", "fail"):
-        raise UsageError(f"{answer!r} is not an answer", hint="answer done, retry or fail")
-    if value is not None and answer != "done":
-        raise UsageError("--value goes with done", hint="a retry or a failure has no output")
-    try:
-        raw = events.NULL if value is None else msgspec.Raw(values.encode(values.decode(value.encode())))
-    except ValidationError as error:
-        raise UsageError(f"--value: {error}", hint='write JSON, for a text with its quotes: --value \'"ok"\'') from None
-    _, store, full = locate(run_id, journal)
-    wish = Wish(type="decide", path=path, answer=answer, value=raw, by=_who())
-    _refuse_decision(store, full, path)
-    held = _own_or_tell(store, full, wish)
-    if held is None:
-        return "requested"
-    try:
-        _refuse_decision(store, full, path)  # somebody may have been faster
-        held.append([wish.event(time.time())])
-    finally:
-        held.close()
-    return "decided"
-
-
-def _report(store: Store, run_id: str) -> Report:
-    seen = Inspection(store, run_id)
-    try:
-        seen.refresh()
-    finally:
-        seen.close()
-    return seen.report
-
-
-def _cancelled_already(store: Store, run_id: str) -> bool:
-    """Raises NotResumableError when the run has ended as something else."""
-    status = _report(store, run_id).status
-    if status not in ("running", "waiting", "cancelled"):
-        raise NotResumableError(f"run {run_id} has ended as {status}")
-    return status == "cancelled"
-
-
-def _refuse_decision(store: Store, run_id: str, path: str) -> None:
-    report = _report(store, run_id)
-    if path in report.questions:
-        return
-    node = report.nodes.get(path)
-    state = "no such node" if node is None else f"the node is {node.status}"
-    waiting = ", ".join(report.questions)
-    hint = f"waiting: {waiting}" if waiting else "nothing is waiting in this run"
-    raise UsageError(f"{path}: there is nothing to decide ({state})", hint=hint)
-
-
-def _own_or_tell(store: Store, run_id: str, wish: Wish) -> Journal | None:
-    """The run, opened for writing; None when it has an owner: that one is told."""
-    import uuid
-
-    from weft.engine.inbox import leave
-    from weft.errors import OwnedError
-
-    try:
-        return store.open(run_id, kill_children=_end_children)
-    except OwnedError:
-        reader = store.reader(run_id)
-        reader.close()
-        assert reader.folder is not None
-        leave(reader.folder, wish, uuid.uuid4().hex)
-        return None
-
-
-def _last_digest(journal: Journal) -> str | None:
-    """The digest of the document that the last sitting ran."""
-    digest = None
-    for batch in journal.read():
-        for event in batch:
-            if isinstance(event, events.RunStarted | events.RunResumed):
-                digest = event.document_digest or digest
-    return digest
-
-
-def _who() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())

@@ -13,8 +13,9 @@ from urllib.parse import unquote
 
 import msgspec
 
-from weft import events, project
-from weft.documents import SAVED, load_source
+from weft import events
+from weft.app import project
+from weft.app.documents import SAVED, load_source
 from weft.errors import (
     DeniedError,
     ErrorData,
@@ -29,12 +30,12 @@ from weft.errors import (
 from weft.text.source import read_source
 
 if TYPE_CHECKING:
+    from weft.app.project import Project
     from weft.engine.report import Report
     from weft.events import Event
     from weft.graph.model import Graph
     from weft.graph.work import Program
     from weft.journal.base import Store
-    from weft.project import Project
 
 
 # -- finding runs ------------------------------------------------------------------------------------------------------
