@@ -39,13 +39,14 @@ def summary_line(result: RunResult, status: str, out: Out) -> str:
     """`etl failed in 1.2 s: 3 succeeded, 1 failed (run 2026…)`."""
     took = f" in {seconds(result.duration)}" if result.duration is not None else ""
     counts = ", ".join(f"{number:,} {name}" for name, number in statuses(result).items())
-    word = styled(status, OF_STATUS.get(status), out)
+    word = styled("finished with issues" if status == "issues" else status, OF_STATUS.get(status), out)
     return f"{one_line(result.workflow)} {word}{took}: {counts or 'no nodes'} (run {result.run_id})"
 
 
 def statuses(result: RunResult) -> dict[str, int]:
-    """How many nodes have each status."""
-    return {status: number for status, number in result.counts.items() if number}
+    """How many nodes have each status; what matters most comes first."""
+    order = ("failed", "waiting", "cancelled", "running", "ready", "pending", "succeeded", "skipped")
+    return {status: result.counts[status] for status in order if result.counts.get(status)}
 
 
 def show_output(output: Any, out: Out) -> None:

@@ -140,16 +140,16 @@ class Report:
         """The record of an instance. The first word of it also tells that the block around it has begun."""
         node = self.nodes.get(path)
         if node is None:
+            if self._blocks and (around := self._around(path)) and around not in self.nodes:
+                block = self._node(around, at)
+                block.started_at = at
+                block.status = "running"
             if len(self.nodes) >= KEPT:
                 self._make_room()
             node = self.nodes[path] = NodeResult(self.kind_of(path))
             wave = self._waves.get(path)
             if wave is not None and wave > self.current_wave:
                 self.current_wave = wave
-            if self._blocks and (around := self._around(path)) and around not in self.nodes:
-                block = self._node(around, at)
-                block.started_at = at
-                block.status = "running"
         return node
 
     def _around(self, path: str) -> str:
@@ -317,7 +317,7 @@ class Report:
         counts = self.counts
         if self.status in EXIT_CODES:
             why = next(iter(self.errors), None)
-            reason = f"never started: {why} failed" if why else f"never started: the run {self.status}"
+            reason = f"never started: {why} failed" if why else f"never started: the run is {self.status}"
             for path in self._waves:
                 if path in nodes:
                     continue
