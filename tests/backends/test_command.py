@@ -188,7 +188,9 @@ async def test_a_child_starts_with_default_signals(children, env):
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
     lines = dict(line.split(":\t", 1) for line in done.stdout.data.decode().splitlines() if ":\t" in line)
-    assert [int(lines[name], 16) for name in ("SigBlk", "SigIgn", "SigCgt")] == [0, 0, 0]
+    # Bit 31 is signal 32, which the C library keeps for itself.
+    held = [int(lines[name], 16) & ~(1 << 31) for name in ("SigBlk", "SigIgn", "SigCgt")]
+    assert held == [0, 0, 0]
 
 
 @linux

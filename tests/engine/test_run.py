@@ -219,3 +219,29 @@ def test_python_nodes_get_their_arguments_by_name(flows):
         </python>
     """)
     assert outcome.result.output == {"sum": 6, "same": True, "path": "total"}
+
+
+def test_a_round_sees_nothing_of_the_round_before_but_what_that_set(flows):
+    outcome = flows.run("""
+        <set var="seen" value="none"/>
+        <loop id="turns" max="3">
+          <transform:value id="odd" when="$iteration == 1">$iteration</transform:value>
+          <if id="once" condition="$iteration == 0"><then><set var="seen" value="first"/></then></if>
+          <transform:value id="all">[odd, $context.seen]</transform:value>
+        </loop>
+        <transform:value id="after">[turns, odd, $context.seen]</transform:value>
+    """)
+    assert outcome.result.output == [[None, "first"], None, "first"]
+
+
+def test_the_item_is_seen_through_every_kind_of_block(flows):
+    outcome = flows.run("""
+        <foreach id="each" collection="[7]" item="it">
+          <if id="a" condition="$item == 7"><then>
+            <parallel id="b"><branch><loop id="c" max="1">
+              <transform:value id="d">[$item, $index, it, $iteration, $branch]</transform:value>
+            </loop></branch></parallel>
+          </then></if>
+        </foreach>
+    """)
+    assert outcome.result.output == [[[7, 0, 7, 0, 0]]]

@@ -11,20 +11,25 @@ from random import Random
 from typing import Any
 
 Node = tuple[Any, ...]
-POLICIES = ("", "", "", "finish", "cancel", "continue")
 
 
 class Failed(Exception):
-    """A node failed and nobody holds it."""
+    """A node failed and nobody holds it; `values` are those of what ended well inside it."""
+
+    def __init__(self, values: dict[str, Any] | None = None) -> None:
+        self.values = values or {}
 
 
 # -- making -------------------------------------------------------------------------------------------------------------
 
 
 class Maker:
-    """Makes one program. `faults`: which leaves may fail: none, `always` (an error) or `gate` (until a file is there)."""
+    """Makes one program. `faults`: how leaves may fail: not at all, `always` (an error) or `gate` (until a file is there).
+    `peek`: nodes refer to what is inside earlier blocks, too.
+    """
 
-    def __init__(self, random: Random, faults: str = "", policies: tuple[str, ...] = ("",)) -> None:
+    def __init__(self, random: Random, faults: str = "", policies: tuple[str, ...] = ("",), *, peek: bool = True) -> None:
+        self.peek = peek
         self.random = random
         self.faults = faults
         self.policies = policies
@@ -39,7 +44,7 @@ class Maker:
         for _ in range(size):
             node = self.node(list(seen), depth)
             nodes.append(node)
-            seen += ids(node)
+            seen += ids(node) if self.peek else [node[1]]
         return nodes
 
     def node(self, seen: list[str], depth: int) -> Node:
@@ -144,7 +149,7 @@ class Model:
             inner = {key: value for values, _ in ended for key, value in values.items()}
             return {**inner, name: merged(node[3], [value for _, value in ended])}
         if kind == "if":
-            inner, value = self.body(node[4][size(node[3], seen) % 2], seen, policy, inside)
+            inner, value = self.body(node[4][size(node[3], seen) % 2], seen, policy, inside, held=own == "continue")
             return {**inner, name: value}
         if kind == "foreach":
             return {name: self.foreach(node, seen, policy)}
@@ -173,15 +178,18 @@ class Model:
                 break
         return values
 
-    def body(self, nodes: list[Node], seen: dict[str, Any], policy: str, inside: Any) -> tuple[dict[str, Any], Any]:
+    def body(
+        self, nodes: list[Node], seen: dict[str, Any], policy: str, inside: Any, *, held: bool = True
+    ) -> tuple[dict[str, Any], Any]:
         """The values of a body by id, and its own; null when something in it failed and the policy holds it."""
         values: dict[str, Any] = {}
         for node in nodes:
             try:
                 values.update(self.run(node, {**seen, **values}, policy, inside))
-            except Failed:
-                if policy != "continue":
-                    raise
+            except Failed as failed:
+                values.update(failed.values)
+                if policy != "continue" or not held:
+                    raise Failed(values) from None
                 self.issues += 1
                 return values, None
         return values, values[nodes[-1][1]]

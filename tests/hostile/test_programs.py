@@ -69,7 +69,7 @@ def test_under_continue_exactly_what_failed_is_missing(project: Project, start: 
 def test_a_program_that_fails_fails_in_every_way_and_whatever_succeeded_is_right(project: Project, start: int) -> None:
     for seed in range(start, start + 20):
         random = Random(seed)
-        nodes = Maker(random, "always", ("", "", "", "finish", "cancel", "continue")).program()
+        nodes = Maker(random, "always", ("", "", "", "finish", "cancel", "continue"), peek=False).program()
         policy = random.choice(("finish", "cancel"))
         try:
             model = Model(nodes, policy)
@@ -98,7 +98,7 @@ def test_a_program_that_failed_and_is_resumed_comes_to_what_it_would_have(projec
         outcome = project.run(write(nodes), front(random.choice(("finish", "cancel"))), jobs=random.choice((1, 2, 8)))
         gate.write_text("7")
         if outcome.result.status == "failed":
-            before = {path: node for path, node in outcome.result.nodes.items() if node.status == "succeeded"}
+            before = {path: node for path, node in outcome.result.nodes.items() if node.status == "succeeded" and ":" in node.kind}
             outcome = project.resume(jobs=random.choice((1, 8)))
             resumed += 1
             for path, node in before.items():

@@ -35,14 +35,18 @@ from weft.events import (
     SecretMark,
     ValueDrawn,
 )
-from weft.graph.model import Graph
-from weft.graph.work import ChoiceWork, Evaluable, ForeachWork, LoopWork, ParallelWork, Work
+from weft.graph.model import Graph, Node, walk
+from weft.graph.work import ChoiceWork, Evaluable, ForeachWork, LeafWork, LoopWork, ParallelWork, Work
 from weft.runtimes.base import FileList, FileRows, Rows, World
 from weft.runtimes.rows import open_rows
 
 HELD_ITEMS = 10_000
 """Items of a collection that are held in memory; those of a longer one are kept beside it."""
 Draw = Callable[[str, Callable[[], object]], object]
+
+
+def _sets(node: Node) -> bool:
+    return isinstance(node.work, LeafWork) and node.work.variable is not None
 
 
 class ItemScope(Scope):
@@ -106,6 +110,7 @@ class Evaluator:
         self._collections: dict[str, Collection] = {}
         self._branches: dict[str, dict[int, Any]] = {}
         self._drawn: dict[tuple[str, str, int], Any] = {}
+        self._round_ids: dict[Graph, list[str]] = {}
         self.drawn: list[Event] = []
         """Draws that are not in a batch yet; the executor takes them."""
 
@@ -131,10 +136,19 @@ class Evaluator:
         if isinstance(block, Parallel):
             return Scope(parent, specials={"branch": frame.index})
         if isinstance(block, Loop):
-            return Scope(parent, specials={"iteration": frame.index})
+            return self._round_scope(parent, frame)
         if isinstance(block, Fallen):
             return Scope(parent, specials={"error": self._error_value(block.path)})
         return Scope(parent)
+
+    def _round_scope(self, parent: Scope, frame: Frame) -> Scope:
+        """A round sees none of the results of the round before, only what that one `set`."""
+        scope = Scope(parent, specials={"iteration": frame.index})
+        ids = self._round_ids.get(frame.graph)
+        if ids is None:
+            ids = self._round_ids[frame.graph] = [node.id for node in walk(frame.graph) if not _sets(node)]
+        scope.results = dict.fromkeys(ids, MISSING)
+        return scope
 
     def view(self, instance: Instance, purpose: str, *, streams: bool = False, **more: Any) -> View:
         """What one evaluation of a node sees. `streams`: rows that stay in their file are handed on as they are."""

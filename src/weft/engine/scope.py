@@ -43,22 +43,18 @@ class Scope:
         return MISSING
 
     def name(self, name: str) -> Any:
-        """An item or index name, or a document input."""
-        scope: Scope | None = self
-        while scope is not None:
-            if scope.names is not None and name in scope.names:
-                return scope.names[name]
-            scope = scope.parent
-        raise KeyError(name)
+        """An item or index name, or a document input. Asked of the scope around, which may know it in its own way."""
+        if self.names is not None and name in self.names:
+            return self.names[name]
+        if self.parent is None:
+            raise KeyError(name)
+        return self.parent.name(name)
 
     def special(self, name: str) -> Any:
         """A `$` name; null where it has no meaning."""
-        scope: Scope | None = self
-        while scope is not None:
-            if scope.specials is not None and name in scope.specials:
-                return scope.specials[name]
-            scope = scope.parent
-        return None
+        if self.specials is not None and name in self.specials:
+            return self.specials[name]
+        return None if self.parent is None else self.parent.special(name)
 
 
 class View:
