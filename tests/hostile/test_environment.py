@@ -121,11 +121,13 @@ def test_a_folder_without_permission_is_said(project: Project, place: str) -> No
     document = project.write("<transform:value id='v'>1</transform:value>")
     folder = project.folder / place
     folder.mkdir(exist_ok=True)
-    for each in (project.folder, *list(project.folder.parents)[:3]):
+    for each in (project.folder, *list(project.folder.parents)[:4]):
         each.chmod(each.stat().st_mode | 0o055)
     folder.chmod(0o555)
     nobody = () if os.geteuid() else ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     try:
+        if project.cli("check", str(document), prefix=nobody).code:
+            pytest.skip("another user cannot run this weft, or reach this folder")
         said = calm(project.cli("run", str(document), prefix=nobody))
         assert said.code == 77
         assert ".weft" in said.text
