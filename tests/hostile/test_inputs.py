@@ -199,7 +199,9 @@ def test_a_bad_document_is_refused_in_words(project: Project, name: str) -> None
     judge(project, DOCUMENTS[name])
 
 
-@pytest.mark.parametrize("name", EXPRESSIONS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if number % 4 == 0 else pytest.mark.torture) for number, name in enumerate(EXPRESSIONS)]
+)
 def test_no_expression_takes_the_machine_with_it(project: Project, name: str) -> None:
     judge(project, EXPRESSIONS[name])
 

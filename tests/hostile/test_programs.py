@@ -15,7 +15,7 @@ from hostile.project import Project
 from weft import app
 
 SCALE = int(os.environ.get("WEFT_FUZZ_SCALE", "1"))
-COUNT = 60 * SCALE
+COUNT = 20 * SCALE
 WAYS = (
     {"jobs": 1, "journal": "none"},
     {"jobs": 8, "journal": "none"},
