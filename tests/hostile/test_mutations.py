@@ -18,7 +18,7 @@ from weft.text.source import render
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("tests/scenarios/**/*.flow.md"), *ROOT.glob("examples/*.flow.md")])
 VALID = [path for path in DOCUMENTS if path.parent.name in ("valid", "examples")]
-PARTS = sum((path.read_bytes().splitlines(keepends=True) for path in DOCUMENTS), [])
+PARTS = [line for path in DOCUMENTS for line in path.read_bytes().splitlines(keepends=True)]
 PIECES = [
     b"<", b">", b"/>", b"</", b"<!--", b"-->", b"```\n", b"~~~", b"`", b"{{", b"}}", b'"', b"'", b"&lt;", b"&#", b"---\n", b": ",
     b"\0", b"\xff", b"\xef\xbb\xbf", b"\r", b"\r\n", b"\t", b"\xe2\x80\xa8", b"\xc2\x85", b"<workflow>", b"</workflow>", b"<if id='x'>",
