@@ -28,9 +28,10 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not torture'
 
-# Lint and types.
+# Lint, format and types.
 check: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 
 # The long proofs: kills, power cuts, full disks, fuzzing at full count. See docs/proofs.md.

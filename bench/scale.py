@@ -68,8 +68,12 @@ def startup(table: Table) -> None:
     """Whole processes, from the outside."""
     bare = _process([sys.executable, "-c", "pass"], 9)
     imported = _process([sys.executable, "-c", "import weft"], 9)
-    table.add("import weft, over python -c pass", f"{(imported - bare) * 1e3:.0f} ms", "<= 60 ms",
-              reached=imported - bare <= 0.060)
+    table.add(
+        "import weft, over python -c pass",
+        f"{(imported - bare) * 1e3:.0f} ms",
+        "<= 60 ms",
+        reached=imported - bare <= 0.060,
+    )
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "hello.flow.md"
         path.write_text(HELLO)

@@ -56,9 +56,7 @@ def test_a_changed_document_is_refused_and_the_difference_is_shown(flows):
         "~ c (command): command is different",
         "  and what depends on that: d, stop, all",
     ]
-    assert (
-        error.hint == "--accept-changes runs what changed and what depends on it again; or restore the document"
-    )
+    assert error.hint == "--accept-changes runs what changed and what depends on it again; or restore the document"
 
 
 def test_a_restored_document_is_resumed(flows):
@@ -164,7 +162,7 @@ def test_a_crash_before_the_change_is_journaled_leaves_it_unaccepted(flows):
 
 def test_a_removed_node_and_its_results_are_gone(flows):
     fail(flows)
-    edit(flows, "<command id=\"e\" env='{B: \"{{ b }}\"}'>echo \"e $WEFT_KEY\" >> log; echo \"$B.\"</command>", "")
+    edit(flows, '<command id="e" env=\'{B: "{{ b }}"}\'>echo "e $WEFT_KEY" >> log; echo "$B."</command>', "")
     edit(flows, 'needs="d e"', 'needs="d"')
     edit(flows, "[a, b, c, d, e]", "[a, b, c, d]")
     error = refusal(flows)
@@ -244,7 +242,7 @@ def test_another_collection_runs_everything_inside_again_under_new_keys(flows):
 
 def test_a_collection_changed_in_place_runs_everything_inside_again_under_new_keys(flows):
     fail(flows, EACH)
-    edit(flows, 'collection="items"', 'collection="[\'x\', \'z\']"')
+    edit(flows, 'collection="items"', "collection=\"['x', 'z']\"")
     outcome = flows.resume(accept_changes=True)
     assert outcome.result.output == [["321x", "321z"], "b"]
     keys = log(flows)
@@ -356,8 +354,11 @@ def test_a_new_config_value_has_its_default(flows):
     body = "<command id='a'>echo 1</command><command id='stop' needs='a'>exit 1</command>"
     crash(flows, body, done("a"), "config: {one: 1}")
     edit(flows, "config: {one: 1}", "config: {one: 2, two: 2}")
-    edit(flows, "<command id='stop' needs='a'>exit 1</command>",
-         "<transform:value id='b'>[a, $config.one, $config.two]</transform:value>")
+    edit(
+        flows,
+        "<command id='stop' needs='a'>exit 1</command>",
+        "<transform:value id='b'>[a, $config.one, $config.two]</transform:value>",
+    )
     assert flows.resume(accept_changes=True).result.output == ["1", 1, 2]
 
 

@@ -455,7 +455,11 @@ def test_waves_are_taken_up_where_they_were(flows):
 
 def test_a_crash_before_anything_ran_costs_nothing(flows):
     with pytest.raises(Died):
-        app.run(flows.write(CHAIN), app.Request(), audience=app.Audience(watch=dies(lambda e: isinstance(e, events.RunStarted))))
+        app.run(
+            flows.write(CHAIN),
+            app.Request(),
+            audience=app.Audience(watch=dies(lambda e: isinstance(e, events.RunStarted))),
+        )
     assert flows.resume().result.output == ["1", "2"]
 
 

@@ -26,13 +26,15 @@ def test_the_output_of_the_last_node_is_the_output_of_the_run(flows):
 
 
 def test_iterations_see_their_own_results_and_come_back_in_index_order(flows):
-    outcome = flows.run("""
+    outcome = flows.run(
+        """
         <foreach id="each" collection="[10, 20, 30]" concurrency="3">
           <delay id="wait" duration="{{ (40 - $item) + 'ms' }}"/>
           <transform:value id="own">'v' + to_text($item)</transform:value>
           <transform:value id="both">{own: own, item: $item, index: $index}</transform:value>
         </foreach>
-    """.replace("(40 - $item) + 'ms'", "to_text(40 - $item) + 'ms'"))
+    """.replace("(40 - $item) + 'ms'", "to_text(40 - $item) + 'ms'")
+    )
     assert outcome.result.output == [
         {"own": "v10", "item": 10, "index": 0},
         {"own": "v20", "item": 20, "index": 1},

@@ -23,7 +23,7 @@ _PYTHON = (
     f"!!python/name:os.system touch {CANARY}",
     f"cos\nsystem\n(S'touch {CANARY}'\ntR.",
     f"{{x.__init__.__globals__[os].system('touch {CANARY}')}}",
-    f"f'{{open(\"{CANARY}\", \"w\")}}'",
+    f'f\'{{open("{CANARY}", "w")}}\'',
     f"lambda: open('{CANARY}', 'w')",
     f"%(open('{CANARY}','w'))s",
 )
@@ -31,7 +31,17 @@ _TEMPLATES = (
     "{{{{ {} }}}}", "{{% {} %}}", "${{{{ {} }}}}", "${{{}}}", "#{{{}}}", "<%= {} %>", "{{{{{{ {} }}}}}}", "\\{{{{ {} }}}}",
     "}}}}{{{{ {} }}}}", "{{{{ {}", "@({})", "[[{}]]", "*{{{}}}", "{{{{`{}`}}}}",
 )  # fmt: skip
-_INSIDE = ("1 + 1", "input", "$secrets.TOKEN", "$env.HOME", "$config.x", "numbers", "$run.id", "uuid()", "range(10 ** 12)")
+_INSIDE = (
+    "1 + 1",
+    "input",
+    "$secrets.TOKEN",
+    "$env.HOME",
+    "$config.x",
+    "numbers",
+    "$run.id",
+    "uuid()",
+    "range(10 ** 12)",
+)
 _TAGS = (
     "</workflow>", "</stdin>", "</command>", "</env>", "<command id='x'>touch canary-was-made</command>", "<!-- ", " -->",
     "<![CDATA[x]]>", "<!DOCTYPE x [<!ENTITY y SYSTEM 'file:///etc/passwd'>]>", "&lt;&amp;&#0;&y;", "```\n</workflow>\n```",

@@ -28,7 +28,9 @@ class Maker:
     `peek`: nodes refer to what is inside earlier blocks, too.
     """
 
-    def __init__(self, random: Random, faults: str = "", policies: tuple[str, ...] = ("",), *, peek: bool = True) -> None:
+    def __init__(
+        self, random: Random, faults: str = "", policies: tuple[str, ...] = ("",), *, peek: bool = True
+    ) -> None:
         self.peek = peek
         self.random = random
         self.faults = faults
@@ -54,7 +56,15 @@ class Maker:
         kind = "leaf" if depth > 2 else pick(("leaf", "leaf", "leaf", "foreach", "parallel", "if", "loop"))
         refs = tuple(self.random.sample(seen, min(len(seen), self.random.randint(0, 3))))
         if kind == "leaf":
-            return ("leaf", name, policy, refs, self.random.randint(0, 99), self.fault(), pick(("", "", "", "", "true", "false")))
+            return (
+                "leaf",
+                name,
+                policy,
+                refs,
+                self.random.randint(0, 99),
+                self.fault(),
+                pick(("", "", "", "", "true", "false")),
+            )
         inner = lambda: self.body(list(seen), depth + 1, self.random.randint(1, 3))  # noqa: E731
         if kind == "foreach":
             size, wide, stop = self.random.randint(0, 5), pick((1, 1, 2, 8)), pick((None, None, None, 1))
@@ -210,6 +220,8 @@ def merged(how: str, values: list[Any]) -> Any:
 
 def needs(node: Node) -> list[str]:
     """All that a node and what is inside it refer to."""
-    own = list(node[3]) if node[0] in ("leaf", "foreach", "if") and not (node[0] == "leaf" and node[5] == "gate") else []
+    own = (
+        list(node[3]) if node[0] in ("leaf", "foreach", "if") and not (node[0] == "leaf" and node[5] == "gate") else []
+    )
     bodies = {"foreach": lambda: [node[7]], "loop": lambda: [node[4]], "leaf": list}.get(node[0], lambda: node[4])()
     return [*own, *(name for body in bodies for each in body for name in needs(each))]

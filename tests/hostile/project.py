@@ -73,7 +73,14 @@ def weft(
         report = Path(scratch) / "report"
         command = [sys.executable, "-S", "-E", "-c", _LAUNCHER, str(report), *prefix, *WEFT, *args]
         subprocess.run(
-            command, cwd=cwd, env=clean_environment(env), stdin=stdin, stdout=out, stderr=err, timeout=timeout, check=False
+            command,
+            cwd=cwd,
+            env=clean_environment(env),
+            stdin=stdin,
+            stdout=out,
+            stderr=err,
+            timeout=timeout,
+            check=False,
         )
         code, kilobytes, seconds = report.read_text().split()
         out.seek(0)

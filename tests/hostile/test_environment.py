@@ -68,7 +68,12 @@ def test_an_empty_environment_is_enough(project: Project) -> None:
 def test_what_the_terminal_cannot_show_does_not_end_the_run(project: Project, encoding: str) -> None:
     document = project.write('<command id="c">printf "h\\303\\251 \\342\\230\\203"</command>')
     env = {"PYTHONIOENCODING": encoding}
-    for args in (("run", str(document)), ("run", str(document), "--json"), ("show", "last"), ("show", "last", "--json")):
+    for args in (
+        ("run", str(document)),
+        ("run", str(document), "--json"),
+        ("show", "last"),
+        ("show", "last", "--json"),
+    ):
         assert calm(project.cli(*args, env=env)).code == 0
 
 
@@ -171,13 +176,19 @@ def test_a_very_long_path_is_no_obstacle(project: Project) -> None:
     name = "d" * 250
     down = f"for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do mkdir -p {name}; cd {name}; done"
     try:
-        said = calm(project.cli("run", "doc.flow.md", "--json", prefix=within(f'd=$PWD; {down}; cp "$d/doc.flow.md" .; exec "$@"')))
+        said = calm(
+            project.cli(
+                "run", "doc.flow.md", "--json", prefix=within(f'd=$PWD; {down}; cp "$d/doc.flow.md" .; exec "$@"')
+            )
+        )
         assert (said.code, said.json["output"]) == (0, OUTPUT)
     finally:
         subprocess.run(["rm", "-rf", str(project.folder / name)], check=True)
 
 
-@pytest.mark.parametrize("name", ["dökü ment ☃", "a'b\"c$(touch made)`touch made`", "-rf", "x\u202ey", "#?%20&", " ", "a\nb"])
+@pytest.mark.parametrize(
+    "name", ["dökü ment ☃", "a'b\"c$(touch made)`touch made`", "-rf", "x\u202ey", "#?%20&", " ", "a\nb"]
+)
 def test_a_document_may_have_any_name_that_is_text(project: Project, name: str) -> None:
     document = project.folder / f"{name}.flow.md"
     project.write(BODY).rename(document)

@@ -54,7 +54,9 @@ def given(code: int, says: str, front: str, *args: str, **more: object) -> Case:
 
 TOO_LONG = "WEFT403: the expression has"
 COSTS = "ExpressionError: the expression costs too much"
-BOMB = "---\nx-a: &a [1,1,1]\n" + "".join(f"x-{b}: &{b} [*{a},*{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+BOMB = "---\nx-a: &a [1,1,1]\n" + "".join(
+    f"x-{b}: &{b} [*{a},*{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
 NESTED = "".join(f"<if id='a{number}' condition='true'><then>" for number in range(10_000))
 
 DOCUMENTS = {
@@ -200,7 +202,11 @@ def test_a_bad_document_is_refused_in_words(project: Project, name: str) -> None
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if number % 4 == 0 else pytest.mark.torture) for number, name in enumerate(EXPRESSIONS)]
+    "name",
+    [
+        pytest.param(name, marks=() if number % 4 == 0 else pytest.mark.torture)
+        for number, name in enumerate(EXPRESSIONS)
+    ],
 )
 def test_no_expression_takes_the_machine_with_it(project: Project, name: str) -> None:
     judge(project, EXPRESSIONS[name])

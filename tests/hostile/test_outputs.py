@@ -76,7 +76,10 @@ def test_a_function_that_returns_50_mb_is_kept_beside_the_journal(project: Proje
 def test_a_function_that_returns_too_much_is_told_what_to_do(project: Project) -> None:
     body = "<python id='p'>\n```python\ndef main():\n    return 'x' * 70_000_000\n```\n</python>"
     said = ran(project, body, 300, code=1)
-    assert "TooBig: the result has 70,000,002 bytes; the limit is 67,108,864 (write it to a file and return its name)" in said.text
+    assert (
+        "TooBig: the result has 70,000,002 bytes; the limit is 67,108,864 (write it to a file and return its name)"
+        in said.text
+    )
 
 
 @pytest.mark.torture

@@ -98,7 +98,11 @@ def test_a_program_that_failed_and_is_resumed_comes_to_what_it_would_have(projec
         outcome = project.run(write(nodes), front(random.choice(("finish", "cancel"))), jobs=random.choice((1, 2, 8)))
         gate.write_text("7")
         if outcome.result.status == "failed":
-            before = {path: node for path, node in outcome.result.nodes.items() if node.status == "succeeded" and ":" in node.kind}
+            before = {
+                path: node
+                for path, node in outcome.result.nodes.items()
+                if node.status == "succeeded" and ":" in node.kind
+            }
             outcome = project.resume(jobs=random.choice((1, 8)))
             resumed += 1
             for path, node in before.items():

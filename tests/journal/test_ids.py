@@ -36,9 +36,7 @@ def test_a_prefix_that_fits_one_run_means_it(prefix: str, run: str) -> None:
 
 def test_a_prefix_that_fits_many_runs_names_them() -> None:
     error = refused(NotFoundError, resolve, RUNS, "20261120-111530", "here")
-    assert str(error) == (
-        "2 runs in here start with '20261120-111530': 20261120-111530-k3f9ab, 20261120-111530-a00000"
-    )
+    assert str(error) == ("2 runs in here start with '20261120-111530': 20261120-111530-k3f9ab, 20261120-111530-a00000")
     assert error.hint == "give more of the id"
     many = [f"2026{number:02d}" for number in range(9)]
     error = refused(NotFoundError, resolve, many, "2026", "here")

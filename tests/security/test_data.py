@@ -51,7 +51,23 @@ def main(input, each):
 <source:file id="reread" path="out.jsonl" format="jsonl" needs="lines"/>
 <transform:map id="streamed" input="reread">$item</transform:map>
 """
-SAME = ["file", "mapped", "kept", "folded", "valued", "context", "back", "text", "each", "branches", "rounds", "cat", "code", "asked", "streamed"]
+SAME = [
+    "file",
+    "mapped",
+    "kept",
+    "folded",
+    "valued",
+    "context",
+    "back",
+    "text",
+    "each",
+    "branches",
+    "rounds",
+    "cat",
+    "code",
+    "asked",
+    "streamed",
+]
 
 
 def nothing_was_obeyed(project: Project) -> None:
@@ -165,7 +181,9 @@ def test_no_answer_of_a_step_can_pass_for_one_of_the_engines_own(project: Projec
 
 
 def test_nothing_in_the_data_reaches_the_terminal_as_a_command_of_the_terminal(project: Project) -> None:
-    texts = [text for text in TEXTS if any(ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u202e\u2066\u2069" for c in text)]
+    texts = [
+        text for text in TEXTS if any(ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u202e\u2066\u2069" for c in text)
+    ]
     (project.folder / "in.json").write_text(json.dumps(texts))
     document = project.write("""
         <source:file id="file" path="in.json" format="json"/>
@@ -178,7 +196,11 @@ def test_nothing_in_the_data_reaches_the_terminal_as_a_command_of_the_terminal(p
     said += [project.cli("logs", "last"), project.cli("why", "last", "each[0]/fails")]
     for one in said:
         shown = (one.out + one.err).decode()
-        bad = {c for c in shown if (ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 or c in "\u202e\u2066\u2069\u200f"}
+        bad = {
+            c
+            for c in shown
+            if (ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 or c in "\u202e\u2066\u2069\u200f"
+        }
         assert bad == set()
 
 
@@ -186,7 +208,9 @@ def test_the_corpus_bites_whoever_lets_a_shell_read_it(project: Project) -> None
     """The negative control: the same texts as shell text."""
     for text in NO_NUL[:60]:
         (project.folder / CANARY).unlink(missing_ok=True)
-        subprocess.run(["sh", "-c", f"echo {text}"], capture_output=True, timeout=10, check=False, stdin=subprocess.DEVNULL)
+        subprocess.run(
+            ["sh", "-c", f"echo {text}"], capture_output=True, timeout=10, check=False, stdin=subprocess.DEVNULL
+        )
         if (project.folder / CANARY).exists():
             break
     with pytest.raises(AssertionError):

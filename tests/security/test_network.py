@@ -93,7 +93,9 @@ def test_what_is_no_address_of_a_web_server_is_refused(project: Project, url: st
     assert ask(project, url) in ("UrlError", "ConnectionError", "AddressError", "ValidationError")
 
 
-@pytest.mark.parametrize("target", ["http://169.254.169.254/", "http://2852039166/", "file:///etc/passwd", "gopher://x/", "//[fe80::1]/"])
+@pytest.mark.parametrize(
+    "target", ["http://169.254.169.254/", "http://2852039166/", "file:///etc/passwd", "gopher://x/", "//[fe80::1]/"]
+)
 def test_a_redirect_leads_to_none_of_them(project: Project, server: Echo, target: str) -> None:
     assert ask(project, f"{server.url}/to?url={quote(target, safe='')}") in ("AddressError", "UrlError")
     assert len(server.asked) == 1
@@ -109,7 +111,7 @@ def test_a_redirect_to_another_host_gets_no_credentials(project: Project, server
     other = server.url.replace("127.0.0.1", "localhost") + "/text"
     server.answers["text"] = b"here"
     outcome = project.run(
-        f"""<source:http id="n" url="{server.url}/to?url={quote(other, safe='')}">
+        f"""<source:http id="n" url="{server.url}/to?url={quote(other, safe="")}">
         <headers>{{Authorization: Bearer token-token, X-Api-Key: key-key-key, Cookie: a=b}}</headers></source:http>""",
         journal="none",
     )

@@ -122,7 +122,12 @@ def test_an_allowed_folder_is_open_and_nothing_beside_it(project: Project, outsi
         assert attempt(project, READ, "../outside/canary", **options) == ("succeeded", CONTENT)
         assert attempt(project, WRITE, "../outside/new", **options)[0] == "succeeded"
         assert attempt(project, CWD, "../outside", **options) == ("succeeded", CONTENT)
-        for beside in ("../outside2/canary", "../outside/../outside2/canary", "../outside/sideways/canary", "../canary"):
+        for beside in (
+            "../outside2/canary",
+            "../outside/../outside2/canary",
+            "../outside/sideways/canary",
+            "../canary",
+        ):
             assert attempt(project, READ, beside, **options)[0] == "failed"
             assert attempt(project, WRITE, beside, **options)[0] == "failed"
         assert (project.folder.parent / "outside2" / "canary").read_text() == CONTENT
@@ -149,7 +154,10 @@ def test_what_is_no_regular_file_is_refused_and_nothing_hangs(project: Project, 
     for shape in (READ, WRITE):
         assert attempt(project, shape, "odd") == ("failed", f"'odd' is {words[made]}, not a file")
     status, found = attempt(project, FILES, "o*")
-    assert (status, found) == ("succeeded", f"FileList(folder='{project.folder}', format='text', entries=())") or found == "[]"
+    assert (status, found) == (
+        "succeeded",
+        f"FileList(folder='{project.folder}', format='text', entries=())",
+    ) or found == "[]"
 
 
 def test_links_inside_the_project_are_followed(project: Project) -> None:
@@ -163,7 +171,9 @@ def test_links_inside_the_project_are_followed(project: Project) -> None:
     assert (project.folder / "data" / "new").read_text().startswith("there/new")
 
 
-@pytest.mark.parametrize("path", [".git/hooks/pre-commit", ".weft/runs/x", "sub/.git/config", "gitlink/hooks/pre-commit"])
+@pytest.mark.parametrize(
+    "path", [".git/hooks/pre-commit", ".weft/runs/x", "sub/.git/config", "gitlink/hooks/pre-commit"]
+)
 def test_nothing_is_written_where_it_would_be_obeyed(project: Project, path: str) -> None:
     (project.folder / ".git" / "hooks").mkdir(parents=True)
     (project.folder / "sub" / ".git").mkdir(parents=True)

@@ -163,7 +163,9 @@ def test_the_search_finds_every_form_it_is_meant_to_find(tmp_path: Path) -> None
     assert not leaks(tmp_path, spare=[tmp_path / "blob"])
 
 
-def test_no_byte_of_a_run_that_was_killed_and_resumed_has_a_secret(project: Project, server: Echo, tmp_path: Path) -> None:
+def test_no_byte_of_a_run_that_was_killed_and_resumed_has_a_secret(
+    project: Project, server: Echo, tmp_path: Path
+) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     (project.folder / "out").mkdir()
@@ -189,7 +191,12 @@ def test_no_byte_of_a_run_that_was_killed_and_resumed_has_a_secret(project: Proj
         assert found_in(one.out + one.err) == set()
 
     nodes = json.loads(out)["nodes"]
-    assert {path for path, node in nodes.items() if node["status"] == "failed"} == {"refused", "fails", "wrong", "missing"}
+    assert {path for path, node in nodes.items() if node["status"] == "failed"} == {
+        "refused",
+        "fails",
+        "wrong",
+        "missing",
+    }
     assert (project.folder / "out" / "after").read_text() == ODD
     whole = json.loads((project.folder / "out" / "all.json").read_text())
     whole[-1] = whole[-1]["body"]
@@ -230,7 +237,6 @@ def expected() -> list[Any]:
     ]
 
 
-
 ERRORS = {
     "arithmetic": "<transform:value id='n'>$secrets.LONG * 2</transform:value>",
     "odd": "<transform:value id='n'>$secrets.ODD * 2</transform:value>",
@@ -248,23 +254,25 @@ ERRORS = {
     "no URL": "<source:http id='n' url='{{ $secrets.ODD }}'/>",
     "a host": "<source:http id='n' url='http://169.254.1.1/{{ $secrets.PLAIN }}'/>",
     "a header": "<source:http id='n' url='http://127.0.0.1:1/'><headers>X: \"{{ $secrets.LONG }}\\n\"</headers></source:http>",
-    "an argument": "<command id='n'><argv>[\"echo\", \"{{ $secrets.LONG }}\"]</argv></command>",
+    "an argument": '<command id=\'n\'><argv>["echo", "{{ $secrets.LONG }}"]</argv></command>',
     "a program": "<command id='n'><argv>[\"{{ $secrets.ODD }}\"]</argv></command>",
     "a folder": "<command id='n' cwd='{{ $secrets.ODD }}'>true</command>",
     "an exit code": "<command id='n' expect='{{ $secrets.LONG }}'>true</command>",
-    "a variable": "<command id='n'><env>{\"A=\": \"{{ $secrets.ODD }}\"}</env>true</command>",
+    "a variable": '<command id=\'n\'><env>{"A=": "{{ $secrets.ODD }}"}</env>true</command>',
     "a duration": "<delay id='n' duration='{{ $secrets.LONG }}'/>",
     "no JSON": "<transform:template id='n' format='json'>{{ $secrets.LONG }}</transform:template>",
     "no YAML": "<transform:template id='n' format='yaml'>[{{ $secrets.LONG }}</transform:template>",
     "an exception": (
         "<python id='n'><args>{k: \"{{ $secrets.ODD }}\"}</args>\n```python\ndef main(k):\n    raise KeyError(k)\n```\n</python>"
     ),
-    "standard error": "<command id='n'><env>K: \"{{ $secrets.LONG }}\"</env>printf %s \"$K\" >&amp;2; exit 3</command>",
+    "standard error": '<command id=\'n\'><env>K: "{{ $secrets.LONG }}"</env>printf %s "$K" >&amp;2; exit 3</command>',
 }
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_no_error_shows_a_secret_or_the_beginning_of_one(project: Project, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_no_error_shows_a_secret_or_the_beginning_of_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     for secret, value in SECRETS.items():
         monkeypatch.setenv(secret, value)
     outcome = project.run(ERRORS[name], FRONT)
@@ -276,7 +284,9 @@ def test_no_error_shows_a_secret_or_the_beginning_of_one(project: Project, monke
 
 
 def test_a_secret_as_an_argument_of_a_command_is_refused_before_anybody_can_see_it(project: Project) -> None:
-    said = project.cli_run("<command id='n'><argv>[\"touch\", \"{{ $secrets.PLAIN }}\"]</argv></command>", FRONT, env=dict(SECRETS))
+    said = project.cli_run(
+        '<command id=\'n\'><argv>["touch", "{{ $secrets.PLAIN }}"]</argv></command>', FRONT, env=dict(SECRETS)
+    )
     assert said.code == 1
     assert said.json["errors"][0]["message"] == (
         "setting 'argv': argument 1 has a secret in it, which every user of this machine could read (give it through env or stdin)"
@@ -287,9 +297,15 @@ def test_a_secret_as_an_argument_of_a_command_is_refused_before_anybody_can_see_
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (None, "weft: the secret PLAIN is not there\nhint: set it in the environment, or in a file named by --env-file\n"),
+        (
+            None,
+            "weft: the secret PLAIN is not there\nhint: set it in the environment, or in a file named by --env-file\n",
+        ),
         ("", "weft: the secret PLAIN is empty\nhint: set it in the environment, or in a file named by --env-file\n"),
-        ("abcde", "weft: the secret PLAIN has fewer than 6 characters\nhint: hiding so short a text would hide ordinary text, too\n"),
+        (
+            "abcde",
+            "weft: the secret PLAIN has fewer than 6 characters\nhint: hiding so short a text would hide ordinary text, too\n",
+        ),
     ],
 )
 def test_a_missing_or_short_secret_is_refused_before_anything_runs(
@@ -310,7 +326,8 @@ def test_values_that_mask_alike_still_reach_those_they_are_meant_for(
         f"""
         <transform:value id="stars">['***', $secrets.PLAIN, '***' + $secrets.PLAIN + '***']</transform:value>
         <sink:http id="sent" url="{server.url}/echo" input="stars"><headers>X-Key: "{{{{ $secrets.PLAIN
-        }}}}"</headers></sink:http> <sink:file id="file" input="stars" path="stars.json"/> """, FRONT,
+        }}}}"</headers></sink:http> <sink:file id="file" input="stars" path="stars.json"/> """,
+        FRONT,
     )
     assert outcome.exit_code == 0
     real = ["***", PLAIN, f"***{PLAIN}***"]

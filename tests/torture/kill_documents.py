@@ -63,7 +63,8 @@ ISSUES = document(f"""
 <transform:value id="all">[each, saved, race]</transform:value>
 """)
 
-SINKS = document("""
+SINKS = document(
+    """
 <source:value id="rows">[10, 20, 30, 40]</source:value>
 <foreach id="post" collection="rows" concurrency="2">
   <sink:http id="send" url="{{ $env.SERVER + '/' + to_text($index) }}" json="{{ {n: $item} }}"/>
@@ -71,7 +72,9 @@ SINKS = document("""
 </foreach>
 <sink:http id="final" url="{{ $env.SERVER + '/final' }}" json="{{ post }}"/>
 <transform:value id="all">[length(post), final.status]</transform:value>
-""", "runtime: {env: [SERVER]}")
+""",
+    "runtime: {env: [SERVER]}",
+)
 
 ONCE = document(f"""
 <command id="before">{step("echo before")}</command>

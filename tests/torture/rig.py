@@ -277,9 +277,10 @@ def alive(marker: str) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                if marker.encode() in (entry / "environ").read_bytes() and b"Z (zombie)" not in (
-                    entry / "status"
-                ).read_bytes():
+                if (
+                    marker.encode() in (entry / "environ").read_bytes()
+                    and b"Z (zombie)" not in (entry / "status").read_bytes()
+                ):
                     found.append(int(entry.name))
             except OSError:
                 continue

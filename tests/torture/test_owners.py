@@ -86,9 +86,7 @@ def race(folder: Path) -> None:
     started = []
     for number in range(RESUMERS):
         with (folder / f".said{number}").open("wb") as out:
-            started.append(
-                subprocess.Popen([WEFT, "resume", "last"], cwd=folder, env=rig.env, stdout=out, stderr=out)
-            )
+            started.append(subprocess.Popen([WEFT, "resume", "last"], cwd=folder, env=rig.env, stdout=out, stderr=out))
     assert sorted(process.wait(60) for process in started) == [0] + [75] * (RESUMERS - 1)
     winner = next(process.pid for process in started if process.returncode == 0)
     for number, process in enumerate(started):

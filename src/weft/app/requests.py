@@ -46,9 +46,7 @@ def cancel(run_id: str, *, reason: str = "", journal: str | None = None, audienc
             held.close()
             return "requested"
         loaded = load_source(that_ran(held.folder, _last_digest(held), first.document))
-        sitting, facts, resumed = resumption(
-            store, held, loaded, first, Request(journal=journal), audience=audience
-        )
+        sitting, facts, resumed = resumption(store, held, loaded, first, Request(journal=journal), audience=audience)
     except BaseException:
         held.close()
         raise
@@ -56,9 +54,7 @@ def cancel(run_id: str, *, reason: str = "", journal: str | None = None, audienc
     return "interrupted" if outcome.interrupted and outcome.result.status == "running" else "cancelled"
 
 
-def decide(
-    run_id: str, path: str, answer: str, value: str | None = None, *, journal: str | None = None
-) -> str:
+def decide(run_id: str, path: str, answer: str, value: str | None = None, *, journal: str | None = None) -> str:
     """Settle the outcome of a waiting node: `done` (with the JSON of its output), `retry` or `fail`.
 
     Returns `requested` when the run's owner was told, else `decided`. Raises UsageError for another answer or a node
@@ -75,7 +71,7 @@ def decide(
     try:
         raw = events.NULL if value is None else msgspec.Raw(values.encode(values.decode(value.encode())))
     except ValidationError as error:
-        raise UsageError(f"--value: {error}", hint='write JSON, for a text with its quotes: --value \'"ok"\'') from None
+        raise UsageError(f"--value: {error}", hint="write JSON, for a text with its quotes: --value '\"ok\"'") from None
     _, store, full = locate(run_id, journal)
     wish = Wish(type="decide", path=path, answer=answer, value=raw, by=_who())
     _refuse_decision(store, full, path)

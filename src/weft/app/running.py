@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from weft.journal.base import Journal, Store
 
 
-
 class Request(msgspec.Struct, frozen=True):
     """What the user asks of a run; None and empty mean: not said."""
 
@@ -217,9 +216,7 @@ def resumption(
     return sitting, facts, resumed
 
 
-def sit(
-    sitting: Sitting, store: Store, begin: Callable[[], Any], watch: Watcher | None, kept: Path | None
-) -> Outcome:
+def sit(sitting: Sitting, store: Store, begin: Callable[[], Any], watch: Watcher | None, kept: Path | None) -> Outcome:
     """Work until the run has ended or the process was told to leave; then tell the history what was learnt."""
     import asyncio
 

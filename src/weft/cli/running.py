@@ -145,9 +145,7 @@ def audience_of(view: Guarded, now: Streams) -> Audience:
     """The view, and a word about each Ctrl-C."""
     from weft.app import Audience
 
-    return Audience(
-        view.event, view.log, lambda count, steps, grace: _tell_of_signal(view, now, count, steps, grace)
-    )
+    return Audience(view.event, view.log, lambda count, steps, grace: _tell_of_signal(view, now, count, steps, grace))
 
 
 def _tell_of_signal(view: Guarded, now: Streams, count: int, steps: int, grace: float) -> None:

@@ -415,4 +415,3 @@ class Executor:
     def running(self) -> list[str]:
         """The paths of the attempts that run now."""
         return list(self._running)
-

@@ -178,9 +178,7 @@ class Store(Protocol):
         """
         ...
 
-    def open(
-        self, run_id: str, *, take_over: bool = False, kill_children: KillChildren | None = None
-    ) -> Journal:
+    def open(self, run_id: str, *, take_over: bool = False, kill_children: KillChildren | None = None) -> Journal:
         """Open a run for writing: the epoch is raised, and no child of an earlier owner is left.
 
         Raises NotFoundError, OwnedError (with `take_over` only if the owner cannot be ended), CorruptJournalError,

@@ -141,9 +141,7 @@ def owner_of(folder: Path) -> Owner | None:
     return owner if owner is not None and owner.alive else None
 
 
-def wait_children(
-    folder: Path, run_id: str, kill: KillChildren | None = None, *, patience: float = _CHILDREN
-) -> None:
+def wait_children(folder: Path, run_id: str, kill: KillChildren | None = None, *, patience: float = _CHILDREN) -> None:
     """Wait until no child of an earlier owner lives; after `patience` seconds, `kill` is called once.
 
     Raises OwnedError when some are left all the same.

@@ -140,18 +140,14 @@ class MemoryStore:
     def new_id(self) -> str:
         return new_id(time.time())
 
-    def create(
-        self, run_id: str, events: list[Event], files: Mapping[str, bytes] | None = None
-    ) -> MemoryJournal:
+    def create(self, run_id: str, events: list[Event], files: Mapping[str, bytes] | None = None) -> MemoryJournal:
         if run_id in self._runs or not ID.match(run_id):
             reason = "there is one already" if run_id in self._runs else "that is not a run id"
             raise CannotCreateError(f"cannot make run {run_id!r} in {_PLACE}: {reason}")
         run = self._runs[run_id] = _Run(list(events), files or {})
         return MemoryJournal(run_id, run)
 
-    def open(
-        self, run_id: str, *, take_over: bool = False, kill_children: KillChildren | None = None
-    ) -> MemoryJournal:
+    def open(self, run_id: str, *, take_over: bool = False, kill_children: KillChildren | None = None) -> MemoryJournal:
         run = self._find(run_id)
         if run.owner is not None and not take_over:
             raise OwnedError(

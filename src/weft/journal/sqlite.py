@@ -303,9 +303,7 @@ class SqliteStore:
     def new_id(self) -> str:
         return new_id(time.time())
 
-    def create(
-        self, run_id: str, events: list[Event], files: Mapping[str, bytes] | None = None
-    ) -> SqliteJournal:
+    def create(self, run_id: str, events: list[Event], files: Mapping[str, bytes] | None = None) -> SqliteJournal:
         if not ID.match(run_id):
             raise InternalError(f"{run_id!r} cannot be the id of a run")
         if not events:
@@ -321,9 +319,7 @@ class SqliteStore:
             raise cannot_create(temporary, error) from error
         return self._first(temporary, run_id, data)
 
-    def open(
-        self, run_id: str, *, take_over: bool = False, kill_children: KillChildren | None = None
-    ) -> SqliteJournal:
+    def open(self, run_id: str, *, take_over: bool = False, kill_children: KillChildren | None = None) -> SqliteJournal:
         folder = self._find(run_id)
         try:
             lock = own(folder, run_id, take_over=take_over)

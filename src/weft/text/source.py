@@ -87,9 +87,7 @@ class Source:
         line, column = self.position(start)
         end_line, end_column = self.position(start + 1 if end is None else max(end, start))
         hint = None if hint is None else harmless(hint)
-        return Diagnostic(
-            self.name, line, column, end_line, end_column, code, severity, harmless(message), hint
-        )
+        return Diagnostic(self.name, line, column, end_line, end_column, code, severity, harmless(message), hint)
 
 
 def harmless(text: str) -> str:
