@@ -35,7 +35,8 @@ class SecretMark(msgspec.Struct, frozen=True, omit_defaults=True):
 class NodePlan(msgspec.Struct, frozen=True, array_like=True):
     """A node as readers of a journal need it.
 
-    `wave` counts from 0 at the top level and is -1 inside blocks; `block` is the id of the block it stands in.
+    `id` is its node path (`classify/score`); `wave` counts from 0 at the top level and is -1 inside blocks; `block` is
+    the node path of the block it stands in.
     """
 
     id: str
@@ -86,7 +87,7 @@ class RunStarted(Event, frozen=True, omit_defaults=True):
 class RunResumed(Event, frozen=True, omit_defaults=True):
     """A process took the run over. From here on, what failed for good and what was undone counts as not done.
 
-    `changed` lists the node ids whose earlier facts no longer hold because the document was changed (and accepted),
+    `changed` lists the node paths whose earlier facts no longer hold because the document was changed (and accepted),
     each with its reason.
     """
 

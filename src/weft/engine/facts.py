@@ -21,9 +21,8 @@ from typing import Any, NamedTuple
 from msgspec import structs
 
 from weft import events
-from weft.engine.report import node_id, node_ids
 from weft.events import Event, Journaled, PathEvent
-from weft.graph.model import Graph, Node, walk
+from weft.graph.model import Graph, Node, node_path, node_paths, walk, walk_paths
 from weft.policy import FailurePolicy
 
 Batches = Iterable[list[Journaled]]
@@ -58,7 +57,7 @@ class Facts:
         self.undone: Counter[str] = Counter()
         """How often each path has been compensated."""
         self.edits: Counter[str] = Counter()
-        """How often each node id was changed."""
+        """How often each node was changed, by its node path."""
         self.due: dict[str, tuple[float, float]] = {}
         """When the retries are due that were waited for, in Unix time, and how many seconds they wait in all."""
         self.reasons: dict[str, str] = {}
@@ -67,8 +66,8 @@ class Facts:
         """Of `once` nodes that failed for sure: what must be asked before they start again."""
         self.position = 0
         self._contained = contained(graph, policy)
-        self._effects = {node.id: node.effect for node in walk(graph)}
-        self._undoable = {node.id: node for node in walk(graph) if node.compensation is not None}
+        self._effects = {path: node.effect for node, path, _ in walk_paths(graph)}
+        self._undoable = {path: node for node, path, _ in walk_paths(graph) if node.compensation is not None}
         self._edited_at = 0
         self._void: dict[str, tuple[int, str]] = {}
         self._void_inside: list[tuple[str, frozenset[str], int, str]] = []
@@ -147,7 +146,7 @@ class Facts:
         self._failures.pop(path, None)
         self.due.pop(path, None)
         self._open.pop(path, None)
-        if self._attempts.pop(path, None) is not None and node_id(path) in self._undoable:
+        if self._attempts.pop(path, None) is not None and node_path(path) in self._undoable:
             self._attempts[path] = event.attempt
 
     def _attempt_failed(self, event: events.AttemptFailed) -> None:
@@ -160,7 +159,7 @@ class Facts:
 
     def _fails(self, path: str, failure: _Failure) -> None:
         """It stands unless it is contained. That something was cancelled is no result, wherever that was."""
-        if failure.how == "failed" and node_id(path) in self._contained:
+        if failure.how == "failed" and node_path(path) in self._contained:
             self._failures.pop(path, None)
         else:
             self._failures[path] = failure
@@ -176,7 +175,7 @@ class Facts:
             self._doubted.add(failure.position)
 
     def _decision_made(self, event: events.DecisionMade) -> None:
-        if event.answer == "fail" and node_id(event.path) not in self._contained:
+        if event.answer == "fail" and node_path(event.path) not in self._contained:
             self._decided[event.path] = _Failure(self.position, 0, "failed")  # until the run has failed of it, it holds
 
     def _compensation_started(self, event: events.CompensationStarted | events.CompensationFailed) -> None:
@@ -207,7 +206,7 @@ class Facts:
         self._undo_from = self._undo_last
 
     def _put_aside(self, path: str, failure: _Failure) -> None:
-        if self._effects.get(node_id(path)) == "once":
+        if self._effects.get(node_path(path)) == "once":
             (self._doubted if failure.attempt else self._dropped).add(failure.position)
             attempt = failure.attempt or self._attempts.get(path, 1)
             question = f"attempt {attempt} of {path} {failure.how}: did it take effect?"
@@ -221,16 +220,16 @@ class Facts:
     def _forget(self, path: str) -> None:
         """It was undone: it counts as not done, and so does all that is inside it."""
         reason = "resumed: it was undone"
-        node = self._undoable.get(node_id(path))
+        node = self._undoable.get(node_path(path))
         if node is not None and node.is_block:
-            inside = frozenset([node.id, *(n.id for body in node.bodies for n in walk(body))])
+            inside = frozenset(_with_inside(Graph([node]), node_path(path).removesuffix(node.id)))
             self._void_inside.append((path[: path.rfind("/") + 1], inside, self.position, reason))
         else:
             self._void[path] = (self.position, reason)
             self.prior[path] = max(self._attempts.get(path, 0), self.prior.get(path, 0))
 
     def edit(self, digest: str, changed: dict[str, str]) -> None:
-        """The document is another one from here on: the facts of `changed` ids, and of all inside them, do not hold.
+        """The document is another one from here on: the facts of `changed` nodes, and of all inside them, do not hold.
 
         Failures that were retried are put aside, too: under the new document they might not have been.
         """
@@ -258,7 +257,7 @@ class Facts:
                 position += 1
                 if isinstance(event, events.AttemptStarted | events.AttemptSucceeded | events.AttemptFailed):
                     path = event.path
-                    if any(position <= self._changed[n][0] for n in node_ids(path) if n in self._changed):
+                    if any(position <= self._changed[n][0] for n in node_paths(path) if n in self._changed):
                         self.prior[path] = max(event.attempt, self.prior.get(path, 0))
 
     @property
@@ -297,17 +296,17 @@ class Facts:
         if void is not None and position <= void[0] and isinstance(event, _ATTEMPTS):
             return self._not_held(path, void[1])
         for head, inside, until, reason in self._void_inside:
-            if position <= until and path.startswith(head) and node_ids(path[len(head) :])[0] in inside:
+            if position <= until and path.startswith(head) and node_path(path) in inside:
                 return self._not_held(path, reason)
         return True
 
     def _survives_edits(self, path: str, position: int) -> bool:
-        ids = node_ids(path)
-        for name in ids:
+        names = node_paths(path)
+        for name in names:
             changed = self._changed.get(name)
             if changed is not None and position <= changed[0]:
                 return self._not_held(path, changed[1])
-        return all(name in self._effects for name in ids)
+        return all(name in self._effects for name in names)
 
     def _not_held(self, path: str, reason: str) -> bool:
         self.reasons[path] = reason
@@ -323,18 +322,25 @@ class Facts:
         return event
 
 
+def _with_inside(graph: Graph, prefix: str) -> Iterator[str]:
+    """The node paths of everything in a graph whose paths begin with `prefix`, but for what undoes something."""
+    undoing = {id(n) for node, _, _ in walk_paths(graph) if node.compensation for n in walk(node.compensation)}
+    return (prefix + path for node, path, _ in walk_paths(graph) if id(node) not in undoing)
+
+
 def contained(graph: Graph, policy: FailurePolicy) -> set[str]:
-    """Ids of the nodes whose failure is a result and stays: some `continue` swallows it, or a fallback answers it."""
+    """Node paths whose failure is a result and stays: some `continue` swallows it, or a fallback answers it."""
     out: set[str] = set()
-    stack: list[tuple[Node, FailurePolicy, bool]] = [(node, policy, policy == "continue") for node in graph.nodes]
-    while stack:
-        node, around, inside = stack.pop()
+    around: dict[str, tuple[FailurePolicy, bool]] = {"": (policy, policy == "continue")}
+    fallbacks: dict[str, tuple[FailurePolicy, bool]] = {}
+    for node, path, block in walk_paths(graph):
+        outer, inside = fallbacks.get(path) or around[block]
         caught = inside or node.on_failure == "continue"
         if caught or node.fallback is not None:
-            out.add(node.id)
-        own = node.on_failure or around
-        within = caught or own == "continue" or node.fallback is not None
-        stack += [(n, own, within) for body in node.bodies for n in body.nodes]
+            out.add(path)
+        own = node.on_failure or outer
+        around[path] = (own, caught or own == "continue" or node.fallback is not None)
         if node.fallback is not None:
-            stack += [(n, own, caught) for n in node.fallback.nodes]
+            head = f"{path}/" if node.prefixes else path.removesuffix(node.id)
+            fallbacks |= {head + n.id: (own, caught) for n in node.fallback.nodes}
     return out

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from weft.core.state import Instance
-from weft.engine.report import node_ids
+from weft.graph.model import node_paths
 
 
 class Keys:
@@ -32,7 +32,7 @@ class Keys:
         """32 hex digits."""
         path = instance.path
         undone = self._undone.get(path, 0) if self._undone else 0
-        edits = sum(self._edits.get(name, 0) for name in node_ids(path)) if self._edits else 0
+        edits = sum(self._edits.get(name, 0) for name in node_paths(path)) if self._edits else 0
         again = f"{undone}/{edits}" if undone or edits else ""
         parts = (self._run_id, path, instance.node.digest, again)
         return sha256("\0".join(parts).encode()).hexdigest()[:32]

@@ -14,6 +14,7 @@ from weft import events
 from weft.engine.records import Encoded, Outputs
 from weft.errors import ErrorData, NodeFailed
 from weft.events import Event
+from weft.graph.model import node_path, node_paths
 from weft.results import EXIT_CODES, NodeResult, RollbackReport, RunResult
 
 KEPT = 10_000
@@ -81,7 +82,7 @@ class Report:
 
     def kind_of(self, path: str) -> str:
         """The kind of the node at a path (`source:file`), empty when the plan does not know it."""
-        return self._labels.get(path) or self._labels.get(node_id(path), "")
+        return self._labels.get(node_path(path), "")
 
     # -- the run ----------------------------------------------------------------------------------------------------
 
@@ -101,10 +102,10 @@ class Report:
         self.completed_at = None
         if event.plan:
             self._plan(event.plan)
-            for path in [p for p in self.nodes if any(part not in self._labels for part in node_ids(p))]:
+            for path in [p for p in self.nodes if any(part not in self._labels for part in node_paths(p))]:
                 self._forget(path)
         for path, node in self.nodes.items() if event.changed else ():
-            reason = next((event.changed[part] for part in node_ids(path) if part in event.changed), None)
+            reason = next((event.changed[part] for part in node_paths(path) if part in event.changed), None)
             if reason is not None:
                 self.errors.pop(path, None)
                 self._set(path, node, "pending")
@@ -154,14 +155,14 @@ class Report:
 
     def _around(self, path: str) -> str:
         """The path of the block that an instance stands in, empty at the top level."""
-        id = path if path in self._blocks else node_id(path)  # noqa: A001 - the language's word
-        block = self._blocks.get(id)
+        node = node_path(path)
+        block = self._blocks.get(node)
         if block is None:
             return ""
-        prefix = path[: len(path) - len(id)]
-        if prefix.endswith("]/") and node_id(prefix[:-1]) == block:
-            return prefix.rpartition("[")[0]
-        return prefix + block
+        if not node.startswith(f"{block}/"):  # beside it: a block that runs once adds nothing to a path
+            return path[: path.rfind("/") + 1] + block[block.rfind("/") + 1 :]
+        parts = path.split("/", block.count("/") + 1)[:-1]
+        return "/".join([*parts[:-1], parts[-1].partition("[")[0]])
 
     def _make_room(self) -> None:
         """Forget an instance that ended well; failed ones are kept as long as there is another."""
@@ -345,12 +346,3 @@ class Report:
             current_wave=self.current_wave,
         )
 
-
-def node_id(path: str) -> str:
-    """The id of the node at the end of a path: `score` of `classify[3]/score`."""
-    return path.rpartition("/")[2].partition("[")[0]
-
-
-def node_ids(path: str) -> list[str]:
-    """The ids along a path: `classify, score` of `classify[3]/score`."""
-    return [part.partition("[")[0] for part in path.split("/")]

@@ -35,7 +35,7 @@ from weft.engine.signals import Signals
 from weft.engine.spool import Spool
 from weft.errors import CorruptJournalError
 from weft.graph.analysis import layers
-from weft.graph.model import Graph, walk, walk_inside
+from weft.graph.model import Graph, node_path, walk, walk_paths
 from weft.graph.work import LeafWork, Program
 from weft.policy import default_jobs
 from weft.redaction import Vault
@@ -302,7 +302,7 @@ class Sitting:
         """Collect durations by definition, for the next run's order. A few of each are enough for a median."""
         if type(event) is not events.AttemptSucceeded or event.reason:
             return
-        key = self._weight_keys.get(event.path.rpartition("/")[2])
+        key = self._weight_keys.get(node_path(event.path))
         if key:
             known = self.durations.setdefault(key, [])
             if len(known) < 5:
@@ -312,7 +312,9 @@ class Sitting:
     def _weight_keys(self) -> Mapping[str, str]:
         keys = self.__dict__.get("_keys")
         if keys is None:
-            keys = self.__dict__["_keys"] = {n.id: n.weight_key for n in walk(self.program.graph) if n.weight_key}
+            keys = self.__dict__["_keys"] = {
+                path: node.weight_key for node, path, _ in walk_paths(self.program.graph) if node.weight_key
+            }
         return keys
 
 
@@ -368,8 +370,8 @@ def node_plan(graph: Graph) -> tuple[events.NodePlan, ...]:
     """Every node with its label and layer, for readers of the journal."""
     wave_of = {graph.nodes[i].id: number for number, layer in enumerate(layers(graph)) for i in layer}
     return tuple(
-        events.NodePlan(node.id, node.label or node.kind, -1 if block else wave_of[node.id], block)
-        for node, block in walk_inside(graph)
+        events.NodePlan(path, node.label or node.kind, -1 if block else wave_of[path], block)
+        for node, path, block in walk_paths(graph)
     )
 
 

@@ -7,6 +7,7 @@ engine.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -16,14 +17,15 @@ from weft.errors import DuplicateTaskError, UnknownTaskError, nearest
 from weft.kinds import Effect
 from weft.policy import NO_RETRY, FailurePolicy, Retry
 
-Kind = Literal["leaf", "group", "choice", "parallel", "foreach", "loop", "break"]
+Kind = Literal["leaf", "group", "choice", "parallel", "foreach", "loop", "retry", "break"]
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, eq=False, omit_defaults=True):
     """A vertex. Everything but `id` has a default, so that tests read like the problem.
 
     kind      leaf: attempts. group: one body, once. choice: one of several bodies. parallel: all bodies at once.
-              foreach: a body per item. loop: a body again and again. break: ends an iteration or a block.
+              foreach: a body per item. loop: a body again and again. retry: a body again while it fails.
+              break: ends an iteration or a block.
     needs     ids of nodes of the same graph that must have ended before this one starts.
     wait      parallel: how many branches must succeed (None: all).
     work      what the engine does for it; the core never looks inside.
@@ -52,7 +54,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, eq=False, omit_defaults=Tr
     """A break that ends the whole block (`all`)."""
     fallback: Graph | None = None
     prefixes: bool = False
-    """A group whose path stands in front of the paths inside it: another document's graph (`call`, `include`)."""
+    """Its path stands in front of the paths inside it, whose ids are its own: another document's graph, a combinator."""
     named_fallback: bool = False
     """The fallback is one node with a name of its own: skipped as "not needed" when its node succeeds."""
     compensation: Graph | None = None
@@ -138,15 +140,48 @@ def _index(nodes: Sequence[Node]) -> dict[str, int]:
 
 def walk(graph: Graph) -> Iterable[Node]:
     """Every node of the graph and of all bodies inside, outer first, in document order."""
-    return (node for node, _ in walk_inside(graph))
+    return (node for node, _, _ in walk_paths(graph))
 
 
-def walk_inside(graph: Graph) -> Iterable[tuple[Node, str]]:
-    """As `walk`, each with the id of the node it stands in (empty at the top level)."""
-    stack = [(node, "") for node in reversed(graph.nodes)]
+def walk_paths(graph: Graph) -> Iterable[tuple[Node, str, str]]:
+    """As `walk`, each with its node path and that of the node it stands in (empty at the top level).
+
+    A node path is what is left of the paths of a node's instances without their indexes: `classify/score` of
+    `classify[3]/score`. It names one node of a graph, also where ids are unique only within their block.
+    """
+    stack = [(node, "", "") for node in reversed(graph.nodes)]
     while stack:
-        node, block = stack.pop()
-        yield node, block
-        if node.bodies or node.fallback is not None or node.compensation is not None:
-            inner = [*node.bodies, *(g for g in (node.fallback, node.compensation) if g is not None)]
-            stack += [(n, node.id) for body in reversed(inner) for n in reversed(body.nodes)]
+        node, prefix, block = stack.pop()
+        path = prefix + node.id
+        yield node, path, block
+        for body, head in reversed(bodies_of(node, prefix)):
+            stack += [(n, head, path) for n in reversed(body.nodes)]
+
+
+def bodies_of(node: Node, prefix: str) -> list[tuple[Graph, str]]:
+    """The graphs inside a node (bodies, fallback, compensation), each with what its node paths begin with.
+
+    `prefix` is what the node's own path begins with.
+    """
+    if not node.bodies and node.fallback is None and node.compensation is None:
+        return []
+    beside = f"{prefix}{node.id}/" if node.prefixes else prefix
+    inside = f"{prefix}{node.id}/" if node.kind in _INDEXED else beside
+    others = [body for body in (node.fallback, node.compensation) if body is not None]
+    return [*((body, inside) for body in node.bodies), *((body, beside) for body in others)]
+
+
+_INDEXED = ("foreach", "loop", "retry")
+"""Kinds whose bodies run many times, each under an index."""
+_INDEX = re.compile(r"\[\d+\]")
+
+
+def node_path(path: str) -> str:
+    """The node path of an instance's path: `classify/score` of `classify[3]/score`."""
+    return _INDEX.sub("", path) if "[" in path else path
+
+
+def node_paths(path: str) -> list[str]:
+    """The node paths along a path, outermost first: `classify`, `classify/score`."""
+    parts = node_path(path).split("/")
+    return ["/".join(parts[: i + 1]) for i in range(len(parts))] if len(parts) > 1 else parts
