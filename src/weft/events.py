@@ -32,6 +32,22 @@ class SecretMark(msgspec.Struct, frozen=True, omit_defaults=True):
     """The secret stood in an object's key, not in its value."""
 
 
+class Undo(msgspec.Struct, frozen=True, array_like=True):
+    """How to undo an attempt, as data: one of the ready-made ways by name, and what it needs. No name: a function that
+    lives in the process that ran the attempt, and dies with it.
+    """
+
+    kind: str = ""
+    data: Raw = NULL
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an attempt used of a budget."""
+
+    tokens: float = 0.0
+    cost_usd: float = 0.0
+
+
 class NodePlan(msgspec.Struct, frozen=True, array_like=True):
     """A node as readers of a journal need it.
 
@@ -161,6 +177,11 @@ class AttemptSucceeded(PathEvent, frozen=True, omit_defaults=True):
     """Instead of an output: rows that stay in their file, as the runtime that made them describes them."""
     reason: str = ""
     """Why no work was done for it: `cached`; else empty."""
+    issue: str = ""
+    """It is done, but not as it should be: makes the run `issues`."""
+    undo: Undo | None = None
+    """How to undo it, where the attempt itself said so."""
+    used: Usage | None = None
 
 
 class AttemptFailed(PathEvent, frozen=True, omit_defaults=True):
@@ -177,6 +198,9 @@ class AttemptFailed(PathEvent, frozen=True, omit_defaults=True):
     draw: float = 0.0
     exit_code: int | None = None
     stderr: str | None = None
+    output: Raw = NULL
+    """What it gave all the same: a result that says why it is blocked."""
+    used: Usage | None = None
 
 
 class RetryScheduled(PathEvent, frozen=True, omit_defaults=True):
@@ -242,10 +266,11 @@ class IterationBroken(PathEvent, frozen=True, omit_defaults=True):
 
 
 class LoopChecked(PathEvent, frozen=True, omit_defaults=True):
-    """Whether the loop goes on with round `round` (from 0)."""
+    """Whether the loop goes on with round `round` (from 0), and after how many seconds (of a body that failed)."""
 
     round: int
     go_on: bool
+    delay: float = 0.0
     error: ErrorData | None = None
 
 

@@ -37,7 +37,7 @@ class Drawing:
         rng = self.rng
         kinds = ["leaf"] * (4 if depth else 1)
         if depth:
-            kinds += ["group", "choice", "parallel", "foreach", "foreach", "loop"]
+            kinds += ["group", "choice", "parallel", "foreach", "foreach", "loop", "retry"]
         if loops:
             kinds.append("break")
         kind = rng.choice(kinds)
@@ -72,7 +72,7 @@ class Drawing:
     def _block(self, fields: dict[str, Any], depth: int, *, loops: bool) -> None:
         rng = self.rng
         kind = fields["kind"]
-        inside = loops if kind in ("group", "choice") else kind in ("foreach", "loop")
+        inside = loops if kind in ("group", "choice", "retry") else kind in ("foreach", "loop")
         bodies = rng.randint(1, 3) if kind in ("choice", "parallel") else 1
         fields["bodies"] = tuple([self.body(depth - 1, loops=inside) for _ in range(bodies)])
         if kind in ("parallel", "foreach"):
@@ -81,8 +81,7 @@ class Drawing:
             if not self.tame:
                 fields["wait"] = rng.choice([None, None, 1, 2])
             fields["merges"] = rng.random() < 0.2
-        if kind == "group":
-            fields["prefixes"] = rng.random() < 0.3
+        fields["prefixes"] = rng.random() < 0.3
         if not self.tame and rng.random() < 0.2:
             fields["timeout"] = 5.0
 

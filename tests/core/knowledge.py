@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from weft.core.blocks import Block, Foreach, Loop, Parallel
+from weft.core.blocks import Block, Foreach, Loop, Parallel, Retrying
 from weft.core.scheduler import Scheduler
 from weft.core.state import Frame, Instance
 from weft.core.status import Status
@@ -35,11 +35,11 @@ def known(s: Scheduler) -> dict[str, Any]:
             if isinstance(i, Block):
                 facts += (i.failed, i.error, i.halted, i.complete)
                 for n, inner in i.live.items():
-                    if inner.begun or not isinstance(i, Foreach | Parallel):
+                    if inner.begun or not isinstance(i, Foreach | Parallel | Retrying):
                         frame(inner, f"{i.path}({n})")
             if isinstance(i, Parallel):
                 facts += (list(i.winners), i.over, i.merged, sorted(i.failing))
-            if isinstance(i, Loop):
+            if isinstance(i, Loop | Retrying):
                 facts += (i.round,)
             if isinstance(i, Foreach):
                 facts += (i.count, i.stop, i.highest, 0 if i.node.bodies[0].silent else i.over)

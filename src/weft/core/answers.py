@@ -88,6 +88,7 @@ def on_block_timed_out(s: Lifecycle, event: events.BlockTimedOut) -> None:
     if block.cancelling:
         return
     block.error = True
+    s.wait_no_more(block)
     if block.asked:
         block.asked = ""
         s.withdrew = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weft import commands, events
 from weft.core import failure
-from weft.core.blocks import Block
+from weft.core.blocks import Block, Retrying
 from weft.core.lifecycle import Lifecycle
 from weft.core.replay import unearth
 from weft.core.state import Instance, Stop
@@ -79,6 +79,10 @@ def on_attempt_succeeded(s: Lifecycle, event: events.AttemptSucceeded) -> None:
     """Also when it was to be cancelled and was faster: what is done is done."""
     instance = _ending(s, event)
     instance.step(Step.SUCCEEDED)
+    if event.issue:
+        s.issues = True
+    if event.undo is not None:
+        instance.undoable = True
     s.succeeded(instance)
 
 
@@ -128,9 +132,11 @@ def on_timer_fired(s: Lifecycle, event: events.TimerFired) -> None:
     instance = s.open.get(event.path)
     if instance is None or not instance.timer:
         return
-    instance.timer = False
-    s.busy -= 1
-    s.proceed(instance)
+    s.wait_no_more(instance)
+    if isinstance(instance, Retrying):
+        instance.open_round(s)
+    else:
+        s.proceed(instance)
 
 
 # -- decisions --------------------------------------------------------------------------------------------------------

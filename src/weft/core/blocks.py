@@ -44,6 +44,16 @@ class Block(Instance, eq=False):
     since: int = 0
     """The batch in which it could open."""
 
+    @property
+    def inside(self) -> str:
+        """What the paths of a body that runs once begin with."""
+        return f"{self.path}/" if self.node.prefixes else self.frame.prefix
+
+    @property
+    def waits(self) -> bool:
+        """Nothing in it is alive, and yet it is not over."""
+        return False
+
     def open(self, s: Lifecycle) -> None:
         """Begin."""
         raise NotImplementedError
@@ -88,8 +98,7 @@ class Group(Block, eq=False):
     """One body, once."""
 
     def open(self, s: Lifecycle) -> None:
-        node = self.node
-        s.open_frame(self, node.bodies[0], f"{self.path}/" if node.prefixes else self.frame.prefix)
+        s.open_frame(self, self.node.bodies[0], self.inside)
 
 
 class Choice(Block, eq=False):
@@ -103,7 +112,7 @@ class Choice(Block, eq=False):
             raise IllegalEvent(f"{self.path} has no such body")
         self.asked = ""
         if event.taken >= 0:
-            s.open_frame(self, self.node.bodies[event.taken], self.frame.prefix, event.taken)
+            s.open_frame(self, self.node.bodies[event.taken], self.inside, event.taken)
         else:
             self.complete = True
 
@@ -145,7 +154,7 @@ class Parallel(Block, eq=False):
 
     def open_branch(self, s: Lifecycle, index: int) -> None:
         """Begin one branch."""
-        s.open_frame(self, self.node.bodies[index], self.frame.prefix, index, self.since)
+        s.open_frame(self, self.node.bodies[index], self.inside, index, self.since)
 
     def frame_ended(self, s: Lifecycle, frame: Frame) -> None:
         if self.won:
@@ -366,13 +375,63 @@ class Loop(Block, eq=False):
         return True, -1
 
 
+class Retrying(Block, eq=False):
+    """A body, and again when it has failed, as often and as late as its policy says.
+
+    A leaf has retries of its own; this is for what holds other nodes. Each round has its own paths. Whoever acts looks
+    at the error and says in a LoopChecked whether there is another round and after which delay.
+    """
+
+    round: int = 0
+    last_failed: str = ""
+    """The path of the failure of the last round."""
+
+    @property
+    def waits(self) -> bool:
+        return bool(self.asked) or self.timer
+
+    def open(self, s: Lifecycle) -> None:
+        self.open_round(s)
+
+    def open_round(self, s: Lifecycle) -> None:
+        """Begin the present round."""
+        s.open_frame(self, self.node.bodies[0], f"{self.path}[{self.round}]/", self.round)
+
+    def frame_ended(self, s: Lifecycle, frame: Frame) -> None:
+        self.complete = frame.succeeded
+        if frame.failed:
+            self.last_failed = frame.failed
+            self.round += 1
+            if not (self.error or self.halted):
+                s.ask(self, "loop")
+                return
+        self.halt()
+
+    def halt(self) -> None:
+        """No other round begins: when it was stopped between two, it has failed of the last."""
+        if not (self.complete or self.cancelling or self.error):
+            self.failed = self.last_failed
+
+    def answered(self, s: Lifecycle, event: events.PathEvent) -> None:
+        if not isinstance(event, events.LoopChecked) or event.round != self.round:
+            raise IllegalEvent(f"{self.path} is at round {self.round}")
+        self.asked = ""
+        if event.go_on:
+            s.wait_for_round(self, event)
+        else:
+            self.failed = self.last_failed
+
+    def doomed_by(self, frame: Frame) -> bool:
+        return False
+
+
 class Fallen(Block, eq=False):
     """A node that failed and runs its fallback: its body's value becomes the node's output."""
 
     def open(self, s: Lifecycle) -> None:
         fallback = self.node.fallback
         assert fallback is not None
-        s.open_frame(self, fallback, self.frame.prefix)
+        s.open_frame(self, fallback, self.inside)
 
 
 KINDS: dict[str, type[Block]] = {
@@ -381,5 +440,6 @@ KINDS: dict[str, type[Block]] = {
     "parallel": Parallel,
     "foreach": Foreach,
     "loop": Loop,
+    "retry": Retrying,
 }
 """The block of each node kind that holds bodies."""

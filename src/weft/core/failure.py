@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from weft import commands, events
-from weft.core.blocks import Block, Fallen, Foreach, Loop
+from weft.core.blocks import Block, Fallen, Foreach, Loop, Retrying
 from weft.core.state import Frame, Instance, Stop
 from weft.core.status import Status, Step
 
@@ -143,6 +143,9 @@ def _stop_block(s: Lifecycle, block: Block, level: Stop) -> list[Frame]:
         return []
     block.halted = True
     block.cancelling = block.cancelling or level >= Stop.CANCEL
+    if isinstance(block, Retrying) and block.waits:
+        s.wait_no_more(block)
+        block.halt()
     if block.asked and (block.cancelling or block.asked != "merge"):  # a merge is the end of what has begun
         block.asked = ""
         s.withdrew = True
@@ -160,9 +163,7 @@ def _stop_leaf(s: Lifecycle, instance: Instance, why: str, level: Stop) -> None:
         case Status.READY if not instance.begun:
             s.withdraw(instance)
         case Status.READY if level >= Stop.CANCEL:
-            if instance.timer:
-                instance.timer = False
-                s.busy -= 1
+            s.wait_no_more(instance)
             s.cancel(instance)
         case Status.RUNNING if instance.asked:  # a break
             s.withdraw(instance)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from weft import commands, events
 from weft.commands import Command
 from weft.core import failure
-from weft.core.blocks import KINDS, Block, Fallen, Foreach, Loop
+from weft.core.blocks import KINDS, Block, Fallen, Foreach, Loop, Retrying
 from weft.core.limits import ReadyQueue
 from weft.core.priority import Ranks, plan
 from weft.core.replay import Opened
@@ -107,7 +107,7 @@ class Lifecycle:
                 assert isinstance(instance, Foreach)
                 return commands.AskItems(instance, instance.wanted)
             case "loop":
-                assert isinstance(instance, Loop)
+                assert isinstance(instance, Loop | Retrying)
                 return commands.AskLoop(instance, instance.round)
             case _:
                 ends_block, highest = failure.reach_of_break(instance)
@@ -197,7 +197,7 @@ class Lifecycle:
     def succeeded(self, instance: Instance) -> None:
         """It has an output. Of a block in which nothing could happen, nothing is to be undone."""
         node = instance.node
-        if node.compensation is not None and instance.begun:
+        if (node.compensation is not None or instance.undoable) and instance.begun:
             self.undo.register(instance, completed=True)
         if node.named_fallback:
             self.spare_fallback(instance)
@@ -251,6 +251,21 @@ class Lifecycle:
         if not frame.open:
             self.later(self.check_frame, frame)
 
+    def wait_for_round(self, block: Retrying, event: events.LoopChecked) -> None:
+        """Another round will begin, after a delay."""
+        block.timer = True
+        self.busy += 1
+        due = event.at + event.delay
+        self.record(events.RetryScheduled(path=block.path, attempt=block.round + 1, delay=event.delay, due=due))
+        if not self.replaying:
+            self.out.append(commands.SetTimer(block, event.delay))
+
+    def wait_no_more(self, instance: Instance) -> None:
+        """It waited for a retry."""
+        if instance.timer:
+            instance.timer = False
+            self.busy -= 1
+
     def stop_bodies(self, block: Block, why: str, level: Stop) -> None:
         """Stop everything in the block; it ends when that has ended."""
         failure.stop_bodies(self, block, why, level)
@@ -289,7 +304,7 @@ class Lifecycle:
             return
         if not (block.failed or block.error or block.halted or block.cancelling):
             block.refill(self)
-        if block.live:
+        if block.live or block.waits:
             return
         if block.error or block.failed:
             failure.fail(self, block)

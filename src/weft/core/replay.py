@@ -14,28 +14,28 @@ from typing import TYPE_CHECKING
 
 from weft import commands, events
 from weft.core import failure
-from weft.core.blocks import Block, Fallen, Foreach, Parallel
+from weft.core.blocks import Block, Fallen, Foreach, Parallel, Retrying
 from weft.core.state import Frame, Instance, Stop
 from weft.core.status import Status, Step
 from weft.errors import ErrorData, IllegalEvent
-from weft.graph.model import walk
+from weft.graph.model import walk_paths
 
 if TYPE_CHECKING:
     from weft.core.lifecycle import Lifecycle
 
 
 class Opened:
-    """An iteration or branch that was opened because an event spoke of it; what its block was before."""
+    """An iteration, round or branch that was opened because an event spoke of it; what its block was before."""
 
     __slots__ = ("_beyond", "_following", "_found", "_unopened", "block", "index")
 
-    def __init__(self, block: Foreach | Parallel, index: int) -> None:
+    def __init__(self, block: Foreach | Parallel | Retrying, index: int) -> None:
         self.block = block
         self.index = index
         if isinstance(block, Foreach):
             self._following, self._found = block.following, block.found
             self._beyond = set(block.beyond)
-        else:
+        elif isinstance(block, Parallel):
             self._unopened = list(block.unopened)
 
     def close(self, s: Lifecycle) -> None:
@@ -45,6 +45,8 @@ class Opened:
         if isinstance(block, Foreach):
             block.following, block.found = self._following, self._found
             block.beyond = self._beyond
+        elif isinstance(block, Retrying):
+            block.timer = True
         else:
             block.unopened.clear()
             block.unopened.extend(self._unopened)
@@ -87,19 +89,24 @@ def _open_iterations(s: Lifecycle, path: str) -> None:
             block.open_index(s, int(number))
             s.unearthed.append(opened)
             s.settle_todo()
+        elif isinstance(block, Retrying) and block.timer and number == str(block.round):
+            s.unearthed.append(Opened(block, block.round))
+            block.timer = False
+            block.open_round(s)
+            s.settle_todo()
         at = path.find("]/", at + 1)
 
 
 def _open_branches(s: Lifecycle, path: str) -> Instance | None:
     """Branches open in order, as `concurrency` allows; it may have allowed more then."""
     for parallel in [i for i in s.open.values() if isinstance(i, Parallel) and i.unopened and not i.won]:
-        prefix = parallel.frame.prefix
+        prefix = parallel.inside
         if not path.startswith(prefix) or parallel.halted or parallel.failed or parallel.error:
             continue
         id = path[len(prefix) :].partition("/")[0].partition("[")[0]  # noqa: A001 - the language's word
         for index in list(parallel.unopened):
             branch = parallel.node.bodies[index]
-            if not branch.silent and any(node.id == id for node in walk(branch)):
+            if not branch.silent and any(found == id for _, found, _ in walk_paths(branch)):
                 opened = Opened(parallel, index)
                 parallel.unopened.remove(index)
                 parallel.open_branch(s, index)
@@ -148,6 +155,8 @@ def recover(s: Lifecycle) -> None:
 def _take_up(s: Lifecycle, instance: Instance) -> None:
     if instance.asked:
         s.out.append(s.question(instance))
+    if instance.timer:
+        s.out.append(commands.SetTimer(instance, -1.0))
     if isinstance(instance, Block):
         if instance.status is Status.RUNNING:
             if instance.node.timeout is not None and not isinstance(instance, Fallen):
@@ -155,9 +164,7 @@ def _take_up(s: Lifecycle, instance: Instance) -> None:
             s.later(s.check_block, instance)
     elif instance.status is Status.RUNNING and not instance.asked:
         _end_lost(s, instance)
-    elif instance.timer:
-        s.out.append(commands.SetTimer(instance, -1.0))
-    elif instance.status is Status.READY and not instance.asked:
+    elif instance.status is Status.READY and not instance.asked and not instance.timer:
         s.proceed(instance)
 
 

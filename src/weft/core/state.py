@@ -111,6 +111,8 @@ class Instance(msgspec.Struct, eq=False):
     """It holds a slot (and the limits of its node)."""
     timer: bool = False
     """It waits for its retry."""
+    undoable: bool = False
+    """Its attempt said itself how it is undone."""
     waited: str = ""
     """The named limit that kept it waiting."""
 

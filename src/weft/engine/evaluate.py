@@ -6,6 +6,7 @@ like any other. All of it can be done again by a replay, except what was drawn (
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,7 +15,7 @@ from msgspec import structs
 from weft import values
 from weft.clock import Clock
 from weft.commands import AskBreak, CloseFrame
-from weft.core.blocks import Block, Fallen, Foreach, Loop, Parallel
+from weft.core.blocks import Block, Fallen, Foreach, Loop, Parallel, Retrying
 from weft.core.state import Frame, Instance
 from weft.engine.failure import describe
 from weft.engine.records import MISSING, Encoded, Outputs, Record
@@ -98,7 +99,14 @@ class Evaluator:
     """Scopes, answers and outputs of one run."""
 
     def __init__(
-        self, root: Scope, outputs: Outputs, world: World, clock: Clock, *, spool: Callable[[], Spool]
+        self,
+        root: Scope,
+        outputs: Outputs,
+        world: World,
+        clock: Clock,
+        *,
+        spool: Callable[[], Spool],
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.root = root
         self.errors: dict[str, tuple[ErrorData, int]] = {}
@@ -107,6 +115,7 @@ class Evaluator:
         self.world = world
         self._clock = clock
         self._new_spool = spool
+        self._chance = chance
         self._collections: dict[str, Collection] = {}
         self._branches: dict[str, dict[int, Any]] = {}
         self._drawn: dict[tuple[str, str, int], Any] = {}
@@ -299,7 +308,17 @@ class Evaluator:
 
     def loop(self, instance: Instance, number: int) -> PathEvent:
         """Answer AskLoop."""
+        if isinstance(instance, Retrying):
+            return self._again(instance, number)
         return self._try(instance, lambda: self._loop(instance, number))
+
+    def _again(self, block: Retrying, number: int) -> LoopChecked:
+        """Whether a body that failed `number` times runs once more, by the policy of its block."""
+        error = self.errors.get(block.last_failed, (ErrorData("Failed", f"{block.last_failed} failed"), 1))[0]
+        policy, used = block.node.retry, number - block.base
+        go_on = policy.allows(used, error)
+        delay = policy.delay(used, error, self._chance()) if go_on else 0.0
+        return LoopChecked(path=block.path, round=number, go_on=go_on, delay=delay, at=self._clock.now())
 
     def _loop(self, instance: Instance, number: int) -> PathEvent:
         work = instance.node.work
@@ -371,10 +390,10 @@ class Evaluator:
         if isinstance(block, Foreach):
             self._keep_result(block, frame.index, value)
         else:
-            if isinstance(frame.scope, Scope):
+            if isinstance(frame.scope, Scope) and not block.node.prefixes:
                 self.scope(block.frame).results.update(frame.scope.results)
             if not command.kept or command.last >= 0 or not isinstance(block, Loop):
-                key = 0 if isinstance(block, Loop) else frame.index
+                key = 0 if isinstance(block, Loop | Retrying) else frame.index
                 self._branches.setdefault(block.path, {})[key] = value
         frame.scope = None
 

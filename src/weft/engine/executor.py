@@ -360,7 +360,7 @@ class Executor:
     def _set_deadline(self, command: commands.SetDeadline) -> None:
         instance = command.instance
         message = f"took longer than {command.seconds:g} s and was stopped"
-        error = ErrorData("Timeout", message)
+        error = ErrorData("Timeout", message, retryable=True)
 
         def out_of_time() -> None:
             if self.scheduler.open.get(instance.path) is instance:

@@ -22,7 +22,7 @@ from msgspec import structs
 
 from weft import events
 from weft.events import Event, Journaled, PathEvent
-from weft.graph.model import Graph, Node, node_path, node_paths, walk, walk_paths
+from weft.graph.model import Graph, node_path, node_paths, walk, walk_paths
 from weft.policy import FailurePolicy
 
 Batches = Iterable[list[Journaled]]
@@ -68,6 +68,7 @@ class Facts:
         self._contained = contained(graph, policy)
         self._effects = {path: node.effect for node, path, _ in walk_paths(graph)}
         self._undoable = {path: node for node, path, _ in walk_paths(graph) if node.compensation is not None}
+        self._retrying = {path for node, path, _ in walk_paths(graph) if node.kind == "retry"}
         self._edited_at = 0
         self._void: dict[str, tuple[int, str]] = {}
         self._void_inside: list[tuple[str, frozenset[str], int, str]] = []
@@ -94,6 +95,7 @@ class Facts:
             events.EvaluationFailed: lambda e: self._fails(e.path, _Failure(self.position, 0, "failed")),
             events.BlockTimedOut: lambda e: self._fails(e.path, _Failure(self.position, 0, "failed")),
             events.RetryScheduled: self._retry_scheduled,
+            events.LoopChecked: self._loop_checked,
             events.DecisionNeeded: self._decision_needed,
             events.DecisionMade: self._decision_made,
             events.CompensationStarted: self._compensation_started,
@@ -168,6 +170,16 @@ class Facts:
         self._failures.pop(event.path, None)
         self._retried += self._open.pop(event.path, ())
         self.due[event.path] = (event.due, event.delay)
+        if node_path(event.path) in self._retrying:  # the failures of the round before are answered
+            inside = f"{event.path}[{event.attempt - 2}]/"
+            for path in [p for p in self._failures if p.startswith(inside)]:
+                del self._failures[path]
+
+    def _loop_checked(self, event: events.LoopChecked) -> None:
+        """No more rounds of a body that failed: that stands no more than the failure itself. Rounds count anew."""
+        if not event.go_on and node_path(event.path) in self._retrying:
+            self._fails(event.path, _Failure(self.position, 0, "failed"))
+            self._attempts[event.path] = event.round - 1
 
     def _decision_needed(self, event: events.DecisionNeeded) -> None:
         failure = self._failures.pop(event.path, None)
@@ -216,6 +228,8 @@ class Facts:
             self.prior[path] = failure.attempt
         else:
             self._dropped.add(failure.position)
+            if node_path(path) in self._retrying:
+                self.prior[path] = self._attempts.get(path, 0)
 
     def _forget(self, path: str) -> None:
         """It was undone: it counts as not done, and so does all that is inside it."""

@@ -227,6 +227,12 @@ class Report:
         node = self._node(event.path, event.at)
         self.errors.pop(event.path, None)
         self._set(event.path, node, "ready")
+        self._answer_errors(f"{event.path}[{event.attempt - 2}]/")
+
+    def _answer_errors(self, inside: str) -> None:
+        """What failed in there is no error of the run: it was tried again, or somebody took care of it."""
+        for path in [p for p in self.errors if p.startswith(inside)] if self.errors else ():
+            del self.errors[path]
 
     def _node_skipped(self, event: events.NodeSkipped) -> None:
         node = self._node(event.path, event.at)
@@ -345,4 +351,3 @@ class Report:
             waves=self.waves,
             current_wave=self.current_wave,
         )
-

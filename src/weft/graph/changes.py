@@ -17,7 +17,7 @@ _NAMED = 12
 def compare(
     before: Mapping[str, tuple[str, str]], graph: Graph, own_difference: Callable[[str], str]
 ) -> tuple[dict[str, str], list[str]]:
-    """The node paths whose results no longer hold, each with its reason; and what to tell the user, a line a difference.
+    """The node paths whose results no longer hold, each with its reason; and what to tell the user, a line for each.
 
     `before` has label and digest of every node that there was, by node path. `own_difference` says in a word what was
     changed in the node itself, empty when only what it needs was. A node that is new has no result to lose and is only

@@ -54,7 +54,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, eq=False, omit_defaults=Tr
     """A break that ends the whole block (`all`)."""
     fallback: Graph | None = None
     prefixes: bool = False
-    """Its path stands in front of the paths inside it, whose ids are its own: another document's graph, a combinator."""
+    """Its path stands in front of those inside it, whose ids are its own: a combinator, another document's graph."""
     named_fallback: bool = False
     """The fallback is one node with a name of its own: skipped as "not needed" when its node succeeds."""
     compensation: Graph | None = None
@@ -121,7 +121,7 @@ class Graph:
 
 
 def _silent(node: Node) -> bool:
-    if node.kind not in ("group", "parallel") or node.conditional or node.merges:
+    if node.kind not in ("group", "parallel", "retry") or node.conditional or node.merges:
         return False
     quiet = sum(body.silent for body in node.bodies)
     return quiet >= (len(node.bodies) if node.wait is None else min(node.wait, len(node.bodies)))
