@@ -11,7 +11,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "weft"
 GROUND = {
-    "errors", "events", "commands", "policy", "kinds", "values", "redaction", "results", "clock",
+    "errors", "events", "commands", "policy", "kinds", "values", "redaction", "results", "clock", "globs",
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
     "text": set(),

@@ -8,14 +8,13 @@ everything else follows a link where it leads to an allowed folder.
 from __future__ import annotations
 
 import errno
-import fnmatch
 import os
-import re
 import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from weft.errors import AttemptError
+from weft.globs import fitting, is_wild
 from weft.runtimes.base import FileEntry
 from weft.runtimes.failures import bad_setting
 from weft.runtimes.paths import INSIDE, absolute, locate, relative_name
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 MAX_FILES = 100_000
 MAX_DEPTH = 64
 
-_WILD = re.compile(r"[*?\[]")
-
 
 def find(world: World, pattern: str) -> list[FileEntry]:
     """The regular files that `pattern` names, sorted by path. Raises AttemptError, OSError."""
@@ -37,7 +34,7 @@ def find(world: World, pattern: str) -> list[FileEntry]:
         raise bad_setting("pattern", f"{pattern!r} has '..' behind a wildcard", "write the folder out")
     if any("**" in part and part != "**" for part in parts):
         raise bad_setting("pattern", f"{pattern!r}: '**' stands alone between slashes")
-    fixed = next((n for n, part in enumerate(parts) if _WILD.search(part)), len(parts) - 1)
+    fixed = next((n for n, part in enumerate(parts) if is_wild(part)), len(parts) - 1)
     start = "/" + "/".join(parts[:fixed])
     found: dict[str, int] = {}
     for path in _match(world, start, parts[fixed:], 0):
@@ -51,7 +48,7 @@ def find(world: World, pattern: str) -> list[FileEntry]:
 
 def _first_wild(pattern: str) -> int:
     parts = pattern.split("/")
-    return next((n for n, part in enumerate(parts) if _WILD.search(part)), len(parts))
+    return next((n for n, part in enumerate(parts) if is_wild(part)), len(parts))
 
 
 def _match(world: World, folder: str, parts: list[str], depth: int) -> Iterator[str]:
@@ -62,11 +59,11 @@ def _match(world: World, folder: str, parts: list[str], depth: int) -> Iterator[
     if first == "**":
         yield from _match_anywhere(world, folder, parts, depth)
         return
-    if not _WILD.search(first):
+    if not is_wild(first):
         where = f"{folder}/{first}"
         yield from _match(world, where, rest, depth + 1) if rest else (where,)
         return
-    fits = re.compile(fnmatch.translate(first)).match
+    fits = fitting(first)
     for name, is_folder in _entries(world, folder, follow=bool(rest)):
         if not fits(name) or (name.startswith(".") and not first.startswith(".")):
             continue
