@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import engine, resume, scale
+from bench import engine, resume, scale, traces
 from bench.table import Table
 
 PARTS = {
@@ -16,6 +16,7 @@ PARTS = {
     "cores": scale.cores,
     "million": scale.million,
     "resume": resume.resuming,
+    "traces": traces.traces,
 }
 
 
