@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from bench.table import Table
-from weft import app, events
+from weft import app
+from weft import event_types as events
 
 EVENTS = 100_000
 LONG = """

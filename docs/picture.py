@@ -23,7 +23,7 @@ from rich.terminal_theme import MONOKAI
 from weft.app import Request, run
 from weft.cli.live import State, picture
 from weft.engine.report import Report
-from weft.events import Event
+from weft.event_types import Event
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT = 76, 14

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from weft.errors import ValidationError
-from weft.events import SecretMark
+from weft.event_types import SecretMark
 from weft.redaction import MASK, Vault, derived
 from weft.values import encode
 

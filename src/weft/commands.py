@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from weft.events import Event
+from weft.event_types import Event
 
 if TYPE_CHECKING:
     from weft.core.state import Frame, Instance

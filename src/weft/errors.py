@@ -17,6 +17,10 @@
     |  `- NotResumableError       64  the run has ended for good, or the answer does not fit
     |- WorkflowFailed             1   a run ended as failed; an ExceptionGroup with one error per path
     |- AttemptError                   an attempt failed; says whether another try may help
+    |  |- AttemptTimeout                 its time was up; also a TimeoutError
+    |  `- TaskBlocked                    the task says that it cannot be done as planned; .result
+    |- Cancelled                130   by a token; .reason
+    |- Skip                           no error: the task says that it is not needed
     |- MachineError                   the world is wrong: disk, owner, permission
     |  |- CannotCreateError       73
     |  |- JournalError            74  (CorruptJournalError: damage is detected, never guessed away)
@@ -157,7 +161,7 @@ class DuplicateTaskError(GraphError):
         super().__init__(f"there are two tasks with the id {id!r}", hint="give one of them another id")
 
 
-class UnknownTaskError(GraphError):
+class UnknownTaskError(GraphError, KeyError):
     """No task has this id."""
 
     def __init__(self, id: str, suggestions: Sequence[str] = ()) -> None:  # noqa: A002 - as above
@@ -222,6 +226,48 @@ class AttemptError(WeftError):
         self.status = status
         self.retry_after = retry_after
         self.unknown = unknown
+
+
+class AttemptTimeout(AttemptError, TimeoutError):
+    """The attempt took longer than it may."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, type="Timeout", retryable=True, unknown=True)
+
+
+class TaskBlocked(AttemptError):
+    """A task answered BLOCKED or NEEDS_REPLAN: it failed, and another try would give the same. `result` is its answer."""
+
+    def __init__(self, result: Any, used: Any = None) -> None:
+        self.result = result
+        self.used = used
+        kind = "Blocked" if result.status == "BLOCKED" else "NeedsReplan"
+        words = "the task is blocked" if kind == "Blocked" else "the task needs another plan"
+        super().__init__(result.error or words, type=kind)
+
+
+class Skip(WeftError):
+    """The task is not needed.
+
+    Raised (or returned) by a task: it counts as done, and what depends on it gets None; with `skip_dependents` they are
+    skipped, too.
+    """
+
+    exit_code = 0
+
+    def __init__(self, reason: str = "", *, skip_dependents: bool = False) -> None:
+        self.skip_dependents = skip_dependents
+        super().__init__(reason or "not needed")
+
+
+class Cancelled(WeftError):
+    """It was cancelled. `reason` is what was said of it, None when nothing was."""
+
+    exit_code = EXIT_CANCELLED
+
+    def __init__(self, reason: str | None = None) -> None:
+        self.reason = reason
+        super().__init__(f"cancelled: {reason}" if reason else "cancelled")
 
 
 class NodeFailed(WeftError):

@@ -33,7 +33,7 @@ from urllib.parse import quote, quote_plus
 import msgspec
 
 from weft.errors import ValidationError
-from weft.events import SecretMark
+from weft.event_types import SecretMark
 
 MASK = "***"
 MIN_LENGTH = 6

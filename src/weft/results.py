@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -14,9 +14,18 @@ from weft.errors import (
     EXIT_OK,
     EXIT_WAITING,
     ErrorData,
+    InputError,
     NodeFailed,
+    UnknownTaskError,
+    ValidationError,
     WorkflowFailed,
+    nearest,
 )
+
+if TYPE_CHECKING:
+    from weft.event_types import Event
+
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 EXIT_CODES = {
     "succeeded": EXIT_OK,
@@ -68,12 +77,75 @@ class RollbackReport(msgspec.Struct, frozen=True):
     failed: tuple[str, ...] = ()
 
 
+class TaskResultMetrics(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a task used: tokens, milliseconds, US dollars. Counts against a budget where there is one."""
+
+    tokens_used: NotNegative | None = None
+    duration_ms: NotNegative | None = None
+    cost_usd: NotNegative | None = None
+
+
+class TaskResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a task says of itself.
+
+    `COMPLETE` is done; `PARTIAL` is done with an issue; `BLOCKED` and `NEEDS_REPLAN` are failures that another try
+    would repeat. `error` says why.
+    """
+
+    status: Literal["COMPLETE", "PARTIAL", "BLOCKED", "NEEDS_REPLAN"]
+    metrics: TaskResultMetrics | None = None
+    files_modified: list[str] = []
+    observations: list[str] = []
+    error: str | None = None
+
+    @classmethod
+    def parse(cls, data: bytes | str | Mapping[str, Any]) -> TaskResult:
+        """From JSON, or from data. Fields that are not known are left out. Raises ValidationError, naming the field."""
+        try:
+            if isinstance(data, bytes | str):
+                return msgspec.json.decode(data, type=cls)
+            return msgspec.convert(dict(data), cls)
+        except msgspec.ValidationError as error:
+            reason, _, place = str(error).partition(" - at `")
+            path = place.removesuffix("`") or "$"
+            message = f"{reason[:1].lower()}{reason[1:]} at {path}"
+            raise ValidationError(message, path=path, hint="see TaskResult.json_schema()") from None
+        except (msgspec.DecodeError, UnicodeError, TypeError, ValueError) as error:
+            raise ValidationError(f"not a task result: {error}", hint="see TaskResult.json_schema()") from None
+
+    def to_json(self) -> bytes:
+        """As one JSON object."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """The JSON schema, for whoever is to write one: a model, another program."""
+        return msgspec.json.schema(cls)
+
+
+class Compensated:
+    """A task's value, and how to undo what it did: a function of the value, or one of `weft.undo`.
+
+    One of `weft.undo` is data and survives the process. A function lives as long as the process does: after a crash the
+    rollback reports that the undo was lost; say `compensate=` at the task where that must not be.
+    """
+
+    __slots__ = ("undo", "value")
+
+    def __init__(self, value: Any, undo: Any) -> None:
+        if not callable(undo) and not hasattr(undo, "as_data"):
+            raise InputError(f"{undo!r} is no undo", hint="pass a function, or one of weft.undo")
+        self.value = value
+        self.undo = undo
+
+
 class RunResult:
     """How a run ended.
 
-    `nodes` maps paths, `counts` says how many instances there were by status, also of those left out; `errors` has
-    one `NodeFailed` for each failed path; `waves` is the number of layers and `current_wave` the highest (from 0) in
-    which a node has started.
+    `nodes` maps paths, `counts` says how many instances there were by status, also of those left out; `errors` has one
+    `NodeFailed` for each failed path; `waves` is the number of layers and `current_wave` the highest (from 0) in which
+    a node has started. `tasks` and `outputs` have the top level, by id. `abandoned` counts calls that were stopped and
+    go on in their thread all the same: a thread cannot be ended.
     """
 
     def __init__(
@@ -93,6 +165,9 @@ class RunResult:
         waves: int = 0,
         current_wave: int = 0,
         exit_code: int | None = None,
+        top: Sequence[str] = (),
+        read_events: Callable[[], Sequence[Event]] | None = None,
+        abandoned: int = 0,
     ) -> None:
         self.run_id = run_id
         self.workflow = workflow
@@ -108,6 +183,11 @@ class RunResult:
         self.waves = waves
         self.current_wave = current_wave
         self.exit_code = EXIT_CODES.get(status) if exit_code is None else exit_code
+        self.abandoned = abandoned
+        self.questions: Mapping[str, str] = {}
+        """What each waiting path asks; of a run that its budget stopped, what it lacks."""
+        self._top = top
+        self._read_events = read_events
 
     @property
     def duration(self) -> float | None:
@@ -116,7 +196,28 @@ class RunResult:
             return None
         return max(0.0, self.completed_at - self.started_at)
 
+    @property
+    def tasks(self) -> dict[str, NodeResult]:
+        """The top level, by id, in the order of addition."""
+        return {id: self.nodes[id] for id in self._top if id in self.nodes}
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The outputs of the top level, by id, of all that came to their end."""
+        return {id: node.output for id, node in self.tasks.items() if node.status == "succeeded"}
+
+    @property
+    def events(self) -> list[Event]:
+        """The journal of the run: everything that happened, in order."""
+        return [] if self._read_events is None else list(self._read_events())
+
+    def read_events_with(self, read: Callable[[], Sequence[Event]]) -> None:
+        """How to read the journal, when somebody asks for it."""
+        self._read_events = read
+
     def __getitem__(self, path: str) -> NodeResult:
+        if path not in self.nodes:
+            raise UnknownTaskError(path, nearest(path, list(self.nodes), count=3))
         return self.nodes[path]
 
     def raise_for_status(self) -> None:
@@ -127,3 +228,4 @@ class RunResult:
 
     def __repr__(self) -> str:
         return f"RunResult({self.run_id}, {self.status}, {len(self.nodes)} nodes, {len(self.errors)} errors)"
+

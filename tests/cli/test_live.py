@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft import events
+from weft import event_types as events
 from weft.cli.live import State, picture
 from weft.engine.records import Outputs
 from weft.engine.report import Report

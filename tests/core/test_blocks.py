@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from weft import commands, events
+from weft import commands
+from weft import event_types as events
 from weft.core.blocks import Foreach
 from weft.core.scheduler import Scheduler
 from weft.errors import IllegalEvent

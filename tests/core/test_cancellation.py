@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from weft import events
+from weft import event_types as events
 from weft.core.scheduler import Scheduler
 from weft.graph.model import Graph
 from weft.policy import Retry

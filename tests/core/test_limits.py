@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weft import events
+from weft import event_types as events
 from weft.core.scheduler import Scheduler
 from weft.graph.model import Graph, Node
 from weft.policy import Limit

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from core.drawing import Drawing
 from core.world import TameWorld, World, drawn_options
-from weft import events
+from weft import event_types as events
 from weft.core.limits import ReadyQueue
 from weft.core.scheduler import Scheduler
 from weft.core.state import Instance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from weft import events
+from weft import event_types as events
 from weft.core.scheduler import Scheduler
 from weft.graph.model import Graph
 from weft.policy import FailurePolicy, Retry, Rollback

@@ -14,14 +14,15 @@ from typing import Any
 
 from core.drawing import rewindowed
 from core.knowledge import ENDED, deep, known
-from weft import commands, events
+from weft import commands
+from weft import event_types as events
 from weft.core.blocks import Block, Foreach, Parallel
 from weft.core.priority import plan
 from weft.core.scheduler import Scheduler
 from weft.core.state import Instance
 from weft.core.status import Status
 from weft.errors import ErrorData, IllegalEvent
-from weft.events import Event
+from weft.event_types import Event
 from weft.graph.model import Graph, walk
 from weft.policy import Limit
 

@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from weft import app
-from weft.events import Event
+from weft.event_types import Event
 from weft.journal.sqlite import SqliteStore
 
 

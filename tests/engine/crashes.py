@@ -9,7 +9,7 @@ import pytest
 
 from engine.conftest import Flows
 from weft import app
-from weft.events import AttemptSucceeded, Event
+from weft.event_types import AttemptSucceeded, Event
 
 
 class Died(Exception):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.crashes import crash, crash_again, done, edit
-from weft import events
+from weft import event_types as events
 from weft.app.inspection import why
 from weft.errors import ChangedError
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from engine.crashes import crash, done, edit
-from weft import app, events
+from weft import app
+from weft import event_types as events
 from weft.errors import UsageError
 
 PAY = """

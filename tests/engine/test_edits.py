@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from engine.conftest import Flows
 from engine.crashes import Died, dies
-from weft import app, events
+from weft import app
+from weft import event_types as events
 
 SCALE = int(os.environ.get("WEFT_FUZZ_SCALE", "1"))
 

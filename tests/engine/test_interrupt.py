@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from torture.rig import Rig, alive, wait_until
-from weft import events
+from weft import event_types as events
 
 CHAIN = """# Interrupted
 

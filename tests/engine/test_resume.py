@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from engine.crashes import Died, crash, crash_again, dies, done, edit
-from weft import app, events
+from weft import app
+from weft import event_types as events
 from weft.app.inspection import why
 from weft.errors import InputError, NotResumableError
 

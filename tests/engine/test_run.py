@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from weft import events
+from weft import event_types as events
 from weft.app import Outcome
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from weft.errors import FencedError, OwnedError
-from weft.events import AttemptStarted
+from weft.event_types import AttemptStarted
 from weft.journal.contract import JournalContract, begin, refused
 from weft.journal.memory import MemoryStore
 from weft.journal.sqlite import SqliteStore

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from weft.errors import JournalError
-from weft.events import AttemptSucceeded, Journaled
+from weft.event_types import AttemptSucceeded, Journaled
 from weft.journal.base import BusyJournalError, Cached, Contribution
 from weft.journal.contract import begin, ended, refused
 from weft.journal.history import rebuild

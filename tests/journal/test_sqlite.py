@@ -16,7 +16,7 @@ import pytest
 import weft.journal
 from journal.crashes import contents, crashed
 from weft.errors import CannotCreateError, CorruptJournalError, InternalError, JournalError
-from weft.events import AttemptStarted
+from weft.event_types import AttemptStarted
 from weft.journal import database
 from weft.journal.base import BusyJournalError
 from weft.journal.contract import as_json, begin, ended, refused, told

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from weft.errors import WeftError
-from weft.events import AttemptStarted, Event, RunStarted
+from weft.event_types import AttemptStarted, Event, RunStarted
 from weft.journal.base import Journal
 from weft.journal.sqlite import SqliteStore
 

@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from weft import events
+from weft import event_types as events
 from weft.errors import NotFoundError
 from weft.journal.sqlite import SqliteStore
 

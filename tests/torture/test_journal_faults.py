@@ -17,7 +17,7 @@ import pytest
 
 from torture.disks import why_no_trace
 from weft.errors import JournalError
-from weft.events import AttemptStarted, RunStarted
+from weft.event_types import AttemptStarted, RunStarted
 from weft.journal.contract import begin, ended, refused, told
 from weft.journal.sqlite import SqliteStore
 

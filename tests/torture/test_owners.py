@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from torture.rig import WEFT, Rig, alive, wait_until
-from weft import events
+from weft import event_types as events
 from weft.journal.lock import owner_of
 
 RESUMERS = 8

@@ -18,7 +18,7 @@ import pytest
 from journal.crashes import folder_in_memory
 from torture.disks import Disk, Operation, record, why_no_trace
 from weft.errors import JournalError
-from weft.events import AttemptStarted, RunStarted
+from weft.event_types import AttemptStarted, RunStarted
 from weft.journal.contract import ended, told
 from weft.journal.sqlite import SqliteStore
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from weft.errors import DocumentError, JournalError
-from weft.events import Event, RunResumed
+from weft.event_types import Event, RunResumed
 from weft.fronts.flow import Loaded, load_document
 from weft.graph.work import Program
 from weft.kinds import KindSpec, Setting, SettingType

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from weft import events
+from weft import event_types as events
 from weft.app import arguments
 from weft.app.project import Project
 from weft.errors import InputError, NotFoundError

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from weft import events
+from weft import event_types as events
 from weft.app import project
 from weft.app.documents import SAVED, load_source
 from weft.errors import (
@@ -32,7 +32,7 @@ from weft.text.source import read_source
 if TYPE_CHECKING:
     from weft.app.project import Project
     from weft.engine.report import Report
-    from weft.events import Event
+    from weft.event_types import Event
     from weft.graph.model import Graph
     from weft.graph.work import Program
     from weft.journal.base import Store

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from weft import events
+from weft import event_types as events
 from weft.app.documents import load_source, that_ran
 from weft.app.inspection import Inspection, first_event, locate
 from weft.app.running import NOBODY, Audience, Request, end_children, resumption, sit

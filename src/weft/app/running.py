@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from weft import events
+from weft import event_types as events
 from weft.app import project
 from weft.app.documents import SAVED, keep, load, load_source, program_of, show_as_running, that_ran
 from weft.app.given import arguments_of, given_before
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from weft.engine.facts import Facts
     from weft.engine.report import Report
     from weft.engine.sitting import LogListener, Options, Sitting
-    from weft.events import Event
+    from weft.event_types import Event
     from weft.journal.base import Journal, Store
 
 
@@ -120,7 +120,7 @@ def run(
         given,
         journal,
         options,
-        weights=_weights(store, program),
+        weights=weights_of(store, program),
         on_log=audience.log,
         on_signal=audience.signal,
         instant=place.journal is None,
@@ -152,7 +152,10 @@ def resume(
     place, store, run_id = locate(run_id, request.journal)
     first = first_event(store, run_id)
     if first.document is None:
-        raise NotResumableError("this run came from Python code", hint="resume it with weft.resume(run_id, workflow)")
+        raise NotResumableError(
+            "this run came from Python code",
+            hint="resume it from there: await weft.resume(run_id, workflow, journal=...)",
+        )
     journal = store.open(run_id, take_over=take_over, kill_children=end_children)
     try:
         loaded = load(first.document)
@@ -182,9 +185,9 @@ def resumption(
     program, loaded = program_of(loaded)
     facts = Facts(program.graph, program.on_failure)
     facts.scan(journal.read())
-    _refuse_ended(journal.run_id, facts.finished)
+    refuse_ended(journal.run_id, facts.finished)
     edited = program.digest != facts.digest
-    changed = _changes(journal.folder, loaded, first, facts.digest, accept=accept) if edited else {}
+    changed = changes_of_document(journal.folder, loaded, first, facts.digest, accept=accept) if edited else {}
     place = project.find(Path(str(first.document)), request.settings())
     given = given_before(first, loaded, place)
     options = _options(Path(str(first.document)), request, place)
@@ -207,7 +210,7 @@ def resumption(
         given,
         journal,
         options,
-        weights=_weights(store, program),
+        weights=weights_of(store, program),
         on_log=audience.log,
         on_signal=audience.signal,
     )
@@ -233,13 +236,14 @@ def sit(sitting: Sitting, store: Store, begin: Callable[[], Any], watch: Watcher
     finally:
         sitting.journal.close()
     if kept is not None and sitting.durations:
-        _leave_behind(store, report.run_id, Contribution(durations=sitting.durations))
+        leave_behind(store, report.run_id, Contribution(durations=sitting.durations))
     result = report.result()
     code = 128 + sitting.interrupted if sitting.interrupted and report.status == "running" else result.exit_code
     return Outcome(result, 70 if code is None else code, sitting.interrupted, kept, dict(report.questions))
 
 
-def _leave_behind(store: Store, run_id: str, contribution: Any) -> None:
+def leave_behind(store: Store, run_id: str, contribution: Any) -> None:
+    """Tell the history what a run has learnt."""
     from contextlib import suppress
 
     from weft.errors import MachineError
@@ -248,7 +252,8 @@ def _leave_behind(store: Store, run_id: str, contribution: Any) -> None:
         store.history.record(run_id, contribution)
 
 
-def _weights(store: Store, program: Program) -> dict[str, float]:
+def weights_of(store: Store, program: Program) -> dict[str, float]:
+    """What the nodes of a program took in earlier runs, in seconds by weight key, as far as that is known."""
     from weft.errors import MachineError
     from weft.graph.model import walk
 
@@ -287,7 +292,7 @@ def _facts_of_this_sitting(options: Options, program: Program, place: Project) -
 # -- changed documents -------------------------------------------------------------------------------------------------
 
 
-def _changes(
+def changes_of_document(
     folder: Path | None, loaded: Loaded, first: events.RunStarted, digest: str | None, *, accept: bool
 ) -> dict[str, str]:
     """What is different in the document since the run last read it, as node id -> reason. Raises ChangedError."""
@@ -313,6 +318,7 @@ def end_children(lock: Path) -> None:
     wait_children_gone(lock, patience=1.0)
 
 
-def _refuse_ended(run_id: str, status: str) -> None:
+def refuse_ended(run_id: str, status: str) -> None:
+    """Raise NotResumableError for a run that has nothing to go on with."""
     if status in ("succeeded", "cancelled", "issues"):
         raise NotResumableError(f"run {run_id} has ended as {status}", hint="start a new run, or see weft show")

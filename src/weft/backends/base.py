@@ -100,6 +100,14 @@ class Programs(Protocol):
         ...
 
 
+class Backend(Protocol):
+    """Where the functions of a workflow are called, when somebody else than the engine says so."""
+
+    async def call(self, path: str, attempt: int, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """The function's result. Raises what it raises."""
+        ...
+
+
 def interrupted(error: BaseException) -> AttemptError:
     """What the code of one step may not do to the engine: leave by SystemExit, KeyboardInterrupt or the like."""
     name = type(error).__name__

@@ -15,7 +15,7 @@ import msgspec
 
 from weft.cli.words import instant
 from weft.errors import NodeFailed
-from weft.events import Event
+from weft.event_types import Event
 from weft.results import NodeResult, RunResult
 
 RUN_SCHEMA = "weft.run/1"

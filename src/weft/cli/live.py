@@ -19,7 +19,7 @@ from threading import Event as Signal
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from weft import events
+from weft import event_types as events
 from weft.cli.terminal import Out, log_text, one_line
 from weft.cli.words import counted, error_words, seconds
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from weft.engine.report import Report
-    from weft.events import Event
+    from weft.event_types import Event
 
 PATIENCE = 0.4
 EVERY = 0.125

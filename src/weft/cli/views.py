@@ -14,7 +14,7 @@ from weft.cli.words import event_line
 
 if TYPE_CHECKING:
     from weft.engine.report import Report
-    from weft.events import Event
+    from weft.event_types import Event
 
 
 Log = Callable[[str, str, bytes], None]
@@ -80,7 +80,7 @@ class Plain:
 
 def _told_already(event: Event) -> bool:
     """A block that failed by itself has just said why."""
-    from weft.events import BlockFailed
+    from weft.event_types import BlockFailed
 
     return isinstance(event, BlockFailed) and event.cause == event.path and event.error is None
 

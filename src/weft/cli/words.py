@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from weft import events
+from weft import event_types as events
 from weft.cli.terminal import one_line
 from weft.errors import ErrorData
-from weft.events import Event
+from weft.event_types import Event
 
 _MESSAGE = 400
 """Characters of a message on one line."""
@@ -125,6 +125,7 @@ _WORDS: dict[type[Event], Callable[[Any], str]] = {
     events.BlockSucceeded: lambda e: "succeeded",
     events.BlockFailed: _block_failed,
     events.BlockTimedOut: lambda e: f"timed out: {error_words(e.error)}",
+    events.FellBack: lambda e: "falls back",
     events.DecisionNeeded: lambda e: f"waits for a decision: {one_line(e.question, _MESSAGE)}",
     events.DecisionMade: lambda e: f"decided: {one_line(e.answer)}" + (f" by {one_line(e.by)}" if e.by else ""),
     events.CompensationStarted: lambda e: "undo started" + (f" attempt {e.attempt}" if e.attempt > 1 else ""),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft import events
+from weft import event_types as events
 from weft.core import failure
 from weft.core.attempts import leaf_of
 from weft.core.blocks import Block, Fallen

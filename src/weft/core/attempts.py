@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from weft import commands, events
+from weft import commands
+from weft import event_types as events
 from weft.core import failure
 from weft.core.blocks import Block, Retrying
 from weft.core.lifecycle import Lifecycle

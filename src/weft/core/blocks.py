@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from weft import events
+from weft import event_types as events
 from weft.core.state import Frame, Instance, Stop
 from weft.core.status import Status
 from weft.errors import IllegalEvent
@@ -427,6 +427,9 @@ class Retrying(Block, eq=False):
 
 class Fallen(Block, eq=False):
     """A node that failed and runs its fallback: its body's value becomes the node's output."""
+
+    cause: str = ""
+    """The path of the failure that the fallback is for."""
 
     def open(self, s: Lifecycle) -> None:
         fallback = self.node.fallback

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from weft import commands, events
+from weft import commands
+from weft import event_types as events
 from weft.core.blocks import Block, Fallen, Foreach, Loop, Retrying
 from weft.core.state import Frame, Instance, Stop
 from weft.core.status import Status, Step
@@ -70,6 +71,8 @@ def _fall_back(s: Lifecycle, instance: Instance) -> None:
     instance.step(Step.FELL_BACK)
     fallen = Fallen(instance.frame, instance.index, instance.node, instance.path, instance.status)
     fallen.attempt, fallen.base, fallen.begun = instance.attempt, instance.base, instance.begun
+    fallen.cause = (isinstance(instance, Block) and instance.failed) or instance.path
+    s.record(events.FellBack(path=instance.path, cause=fallen.cause))
     instance.frame.open[instance.index] = s.open[instance.path] = fallen
     fallen.open(s)
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from weft import commands, events
+from weft import commands
+from weft import event_types as events
 from weft.commands import Command
 from weft.core import failure
 from weft.core.blocks import KINDS, Block, Fallen, Foreach, Loop, Retrying
@@ -25,7 +26,7 @@ from weft.core.rollback import Undo
 from weft.core.state import Frame, Instance, Stop
 from weft.core.status import Status, Step
 from weft.core.waves import Waves
-from weft.events import Event
+from weft.event_types import Event
 from weft.graph.model import Graph
 from weft.policy import FailurePolicy, Limit, Rollback, Schedule
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from weft.graph.analysis import remaining
+from weft.graph.analysis import layers, remaining
 from weft.graph.model import Graph, Node
 
 Ranks = Mapping[Graph, Sequence[float]]
@@ -21,6 +21,19 @@ def plan(graph: Graph, weight: Callable[[Node], float | None] = lambda node: Non
     local: dict[Graph, list[float]] = {}
     _measure(graph, weight, local)
     _spread(graph, 0.0, local, ranks)
+    return ranks
+
+
+def in_order(graph: Graph) -> Ranks:
+    """Ranks by which the top level runs layer by layer, in each in the order of addition; bodies as their block."""
+    position = {i: n for n, i in enumerate([i for layer in layers(graph) for i in layer])}
+    ranks: dict[Graph, Sequence[float]] = {graph: [float(-position[i]) for i in range(len(graph))]}
+    stack = [(node, ranks[graph][i]) for i, node in enumerate(graph.nodes)]
+    while stack:
+        node, rank = stack.pop()
+        for body in _inside(node):
+            ranks[body] = [rank] * len(body)
+            stack += [(inner, rank) for inner in body.nodes]
     return ranks
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from weft import commands, events
+from weft import commands
+from weft import event_types as events
 from weft.core import failure
 from weft.core.blocks import Block, Fallen, Foreach, Parallel, Retrying
 from weft.core.state import Frame, Instance, Stop

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from weft import events
+from weft import event_types as events
 from weft.commands import Compensate
 from weft.core.status import Status
 from weft.errors import IllegalEvent

@@ -31,14 +31,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from weft import commands, events
+from weft import commands
+from weft import event_types as events
 from weft.commands import Command
 from weft.core import answers, attempts, replay
 from weft.core.lifecycle import Lifecycle
 from weft.core.state import Instance
 from weft.core.status import Status, Step
 from weft.errors import IllegalEvent
-from weft.events import Event
+from weft.event_types import Event
 
 MAX_UNRECORDED = 256
 

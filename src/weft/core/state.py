@@ -84,7 +84,9 @@ class Frame(msgspec.Struct, eq=False):
     @property
     def succeeded(self) -> bool:
         """Whether the body came to its end (all of it, or by a break)."""
-        return not self.failed and self.stopped < Stop.CANCEL and (self.left == 0 or self.broken)
+        if self.failed or self.stopped >= Stop.CANCEL:
+            return False
+        return self.broken or (self.left == 0 and not (self.stopped and Status.CANCELLED in self.status))
 
 
 class Instance(msgspec.Struct, eq=False):

@@ -5,7 +5,7 @@ Layers are those of the top level (the longest distance from a root); what is in
 
 from __future__ import annotations
 
-from weft.events import Event, WaveCompleted, WaveStarted
+from weft.event_types import Event, WaveCompleted, WaveStarted
 from weft.graph.analysis import layers
 from weft.graph.model import Graph
 

@@ -9,18 +9,20 @@ and a cancellation both cancel the task; which of them it was is written down be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from weft import values
+from weft.backends.base import interrupted
 from weft.core.state import Instance
+from weft.engine.calls import Call, call_function
 from weft.engine.failure import CANCELLED, describe, timed_out
 from weft.engine.records import Encoded, Record
 from weft.engine.scope import View
-from weft.errors import ErrorData, ExpressionError
-from weft.events import AttemptFailed, AttemptSucceeded
+from weft.errors import ErrorData, ExpressionError, TaskBlocked
+from weft.event_types import NULL, AttemptFailed, AttemptSucceeded
 from weft.graph.model import Node
-from weft.graph.work import LeafWork
+from weft.graph.work import FunctionWork, LeafWork
 from weft.runtimes.base import AttemptContext, Bound, Output
 from weft.runtimes.failures import CommandFailed
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 class Attempt:
     """A running attempt of one leaf."""
 
-    __slots__ = ("began", "engine", "instance", "number", "stopped", "task", "timer")
+    __slots__ = ("began", "call", "engine", "instance", "number", "raised", "stopped", "task", "timer")
 
     def __init__(self, engine: Executor, instance: Instance, number: int) -> None:
         self.engine = engine
@@ -42,6 +44,8 @@ class Attempt:
         """Why the task was cancelled: by a request or by its deadline; None: by nobody."""
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
+        self.call: Call | None = None
+        self.raised: Exception | None = None
 
     def start(self) -> None:
         """Begin."""
@@ -73,7 +77,10 @@ class Attempt:
                 return
             event = self._failed(self.stopped or ErrorData(CANCELLED, "the task was cancelled from outside"))
         except Exception as error:  # every failure of a step is an outcome of that step
+            self.raised = error
             event = self._failed(self._describe(error), error)
+        except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the whole loop
+            event = self._failed(describe(interrupted(error)))
         finally:
             if self.timer is not None:
                 self.timer.cancel()
@@ -82,8 +89,9 @@ class Attempt:
     async def _work(self) -> Any:
         work = self.instance.node.work
         engine, instance = self.engine, self.instance
-        if not isinstance(work, LeafWork):
-            return await engine.call(self, work)
+        if type(work) is FunctionWork:
+            return await self._call(work)
+        assert isinstance(work, LeafWork)
         return await run_leaf(
             engine,
             instance.node,
@@ -96,6 +104,21 @@ class Attempt:
             started_at=engine.first_start(instance),
         )
 
+    def _call(self, work: FunctionWork) -> Awaitable[Any]:
+        engine, instance = self.engine, self.instance
+        timeout = instance.node.timeout
+        scope = engine.evaluator.scope(instance.frame)
+        self.call = Call(
+            work,
+            scope,
+            instance.path,
+            self.number,
+            lambda: engine.key(instance),
+            deadline=None if timeout is None else self.began + timeout,
+            error=lambda: engine.evaluator.exception_for(scope),
+        )
+        return call_function(engine, self.call)
+
     def _succeeded(self, result: Any) -> AttemptSucceeded:
         engine = self.engine
         output = result if type(result) is Output else Output(result)
@@ -103,6 +126,7 @@ class Attempt:
         outputs = engine.outputs
         if outputs.by_reference:
             encoded = Encoded()
+            outputs.objects[self.instance.path] = output.value
             record = Record("succeeded", value=output.value, attempts=self.number, duration=duration)
         else:
             encoded = outputs.encode(output.value)
@@ -126,13 +150,22 @@ class Attempt:
             reference=encoded.reference,
             exit_code=output.exit_code,
             stderr=output.stderr and engine.mask(output.stderr),
+            issue=output.issue,
+            undo=output.undo,
+            used=output.used,
             at=engine.clock.now(),
         )
 
     def _failed(self, error: ErrorData, raised: Exception | None = None) -> AttemptFailed:
         engine = self.engine
         duration = engine.clock.monotonic() - self.began
-        agreed = self._agreed(error)
+        agreed = self._agreed(error, raised)
+        output = NULL
+        used = None if self.call is None else self.call.used
+        if isinstance(raised, TaskBlocked):
+            output, used = engine.outputs.inline(raised.result).output, raised.used
+            if engine.outputs.by_reference:
+                engine.outputs.objects[self.instance.path] = raised.result
         return AttemptFailed(
             path=self.instance.path,
             attempt=self.number,
@@ -142,12 +175,16 @@ class Attempt:
             draw=engine.random() if self.instance.node.retry.max_attempts > 1 else 0.0,
             exit_code=raised.code if isinstance(raised, CommandFailed) else None,
             stderr=engine.mask(raised.stderr) if isinstance(raised, CommandFailed) and raised.stderr else None,
+            output=output,
+            used=used,
             at=engine.clock.now(),
         )
 
-    def _agreed(self, error: ErrorData) -> bool | None:
+    def _agreed(self, error: ErrorData, raised: Exception | None) -> bool | None:
         """What the retry's own condition says of this error."""
         work = self.instance.node.work
+        if isinstance(work, FunctionWork):
+            return None if work.retry_on is None or raised is None else bool(work.retry_on(raised))
         condition = work.retry_when if isinstance(work, LeafWork) else None
         if condition is None or error.type == CANCELLED:
             return None

@@ -12,7 +12,7 @@ import threading
 from queue import SimpleQueue
 from typing import Protocol
 
-from weft.events import Event
+from weft.event_types import Event
 
 _Job = tuple[list[Event], "asyncio.Future[None]"]
 

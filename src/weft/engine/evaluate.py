@@ -17,12 +17,12 @@ from weft.clock import Clock
 from weft.commands import AskBreak, CloseFrame
 from weft.core.blocks import Block, Fallen, Foreach, Loop, Parallel, Retrying
 from weft.core.state import Frame, Instance
-from weft.engine.failure import describe
+from weft.engine.failure import TIMEOUT, describe
 from weft.engine.records import MISSING, Encoded, Outputs, Record
 from weft.engine.scope import Scope, View
 from weft.engine.spool import Spool, SpooledItems
-from weft.errors import AttemptError, ChangedError, ErrorData, WeftError
-from weft.events import (
+from weft.errors import AttemptError, AttemptTimeout, ChangedError, ErrorData, NodeFailed, WeftError
+from weft.event_types import (
     BlockSucceeded,
     ChoiceMade,
     DecisionMade,
@@ -41,6 +41,7 @@ from weft.graph.work import ChoiceWork, Evaluable, ForeachWork, LeafWork, LoopWo
 from weft.runtimes.base import FileList, FileRows, Rows, World
 from weft.runtimes.rows import open_rows
 
+MAX_RAISED = 1000
 HELD_ITEMS = 10_000
 """Items of a collection that are held in memory; those of a longer one are kept beside it."""
 Draw = Callable[[str, Callable[[], object]], object]
@@ -111,6 +112,8 @@ class Evaluator:
         self.root = root
         self.errors: dict[str, tuple[ErrorData, int]] = {}
         """The last error of each failed path and its attempt number."""
+        self.raised: dict[str, BaseException] = {}
+        """The exceptions of functions that failed, of the last `MAX_RAISED` paths."""
         self._outputs = outputs
         self.world = world
         self._clock = clock
@@ -147,7 +150,7 @@ class Evaluator:
         if isinstance(block, Loop):
             return self._round_scope(parent, frame)
         if isinstance(block, Fallen):
-            return Scope(parent, specials={"error": self._error_value(block.path)})
+            return Scope(parent, specials={"error": self._error_value(block.cause), "raised": block.cause})
         return Scope(parent)
 
     def _round_scope(self, parent: Scope, frame: Frame) -> Scope:
@@ -186,6 +189,14 @@ class Evaluator:
             "status": error.status,
         }
 
+    def exception_for(self, scope: Scope) -> BaseException | None:
+        """The exception that the handler in this scope is for. After a resume only what was written down is left of it."""
+        path = scope.special("raised")
+        if path is None or path in self.raised:
+            return None if path is None else self.raised[path]
+        error, attempt = self.errors.get(path, (ErrorData("Failed", f"{path} failed"), 1))
+        return AttemptTimeout(error.message) if error.type == TIMEOUT else NodeFailed(path, error, attempt)
+
     # -- draws ------------------------------------------------------------------------------------------------------
 
     def _draw(self, path: str, purpose: str) -> Draw:
@@ -205,6 +216,14 @@ class Evaluator:
             return self._drawn[key]
 
         return draw
+
+    def prepared(self, path: str) -> Any:
+        """What was seen before the first attempt at `path` acted; None when nobody looked."""
+        return self._drawn.get((path, "undo", 0))
+
+    def remember_prepared(self, path: str, seen: Any) -> None:
+        """It was seen now: on record before anything acts."""
+        self._draw(path, "undo")("prepare", lambda: seen)
 
     def remember_draw(self, event: ValueDrawn) -> None:
         """A replay met a draw."""
@@ -367,9 +386,13 @@ class Evaluator:
         """A leaf has ended: its record is visible in its frame."""
         self.scope(instance.frame).results[instance.node.id] = record
 
-    def failed(self, instance: Instance, error: ErrorData, attempt: int) -> None:
+    def failed(self, instance: Instance, error: ErrorData, attempt: int, raised: BaseException | None = None) -> None:
         """A leaf has failed, perhaps for good. Under its own `continue` the record is visible, its output null."""
         self.errors[instance.path] = (error, attempt)
+        if raised is not None:
+            self.raised[instance.path] = raised
+            if len(self.raised) > MAX_RAISED:
+                del self.raised[next(iter(self.raised))]
         if instance.node.on_failure == "continue":
             self.keep(instance, Record("failed", value=None, error=error.message, attempts=attempt))
 
@@ -428,6 +451,8 @@ class Evaluator:
             record = value if isinstance(value, Record) else self._record(value)
         self.scope(block.frame).results[block.node.id] = record
         self._branches.pop(block.path, None)
+        if self._outputs.by_reference:
+            self._outputs.objects[block.path] = record.output
         encoded = record.encoded() or Encoded()
         return BlockSucceeded(
             path=block.path,

@@ -27,7 +27,8 @@ from typing import Any
 
 import msgspec
 
-from weft import commands, events
+from weft import commands
+from weft import event_types as events
 from weft.clock import Clock
 from weft.core.scheduler import Scheduler
 from weft.core.state import Instance
@@ -42,8 +43,8 @@ from weft.engine.records import Outputs
 from weft.engine.replay import Parked, Replay
 from weft.engine.undo import Undoing
 from weft.errors import ErrorData
-from weft.events import Event
-from weft.graph.work import Evaluable, Work
+from weft.event_types import Event
+from weft.graph.work import Evaluable
 from weft.runtimes import registry
 from weft.runtimes.base import Log, World
 
@@ -93,7 +94,7 @@ class Executor:
         self._wake = asyncio.Event()
         self._runtimes: dict[str, Any] = {}
         self._started_at: dict[str, float] = {}
-        self._undoing = Undoing(self)
+        self.undoing = Undoing(self)
         self._due: Mapping[str, tuple[float, float]] = {}
         self._reasons: dict[str, str] = {}
         self._parked = Parked()
@@ -117,7 +118,7 @@ class Executor:
             commands.SetTimer: self._set_timer,
             commands.SetDeadline: self._set_deadline,
             commands.Wake: lambda c: self._later("", c.delay, self._wake.set),
-            commands.Compensate: self._undoing.start,
+            commands.Compensate: self.undoing.start,
             commands.Finish: self._finish,
         }
 
@@ -175,7 +176,7 @@ class Executor:
 
     @property
     def _busy(self) -> bool:
-        return bool(self._running or self._batch or self._undoing.busy)
+        return bool(self._running or self._batch or self.undoing.busy)
 
     async def _wait(self) -> None:
         if not self._batch and not self._after and not self._durable:
@@ -307,7 +308,9 @@ class Executor:
         self._started_at.pop(path, None)
         self._end_log(path, event.attempt)
         if isinstance(event, events.AttemptFailed):
-            self.evaluator.failed(attempt.instance, event.error, event.attempt)
+            self.evaluator.failed(attempt.instance, event.error, event.attempt, attempt.raised)
+        elif event.undo is not None:
+            self.undoing.said[path] = event.undo
         self.post(event)
 
     def first_start(self, instance: Instance) -> float | None:
@@ -324,12 +327,6 @@ class Executor:
         if runtime is None:
             runtime = self._runtimes[kind] = registry.get(kind)()
         return runtime
-
-    async def call(self, attempt: Attempt, work: object) -> Any:
-        """Run what is no node kind: a function."""
-        assert callable(work)
-        assert not isinstance(work, Work)
-        return await work(self, attempt)
 
     def masked(self, error: ErrorData) -> ErrorData:
         """The error without any secret in its texts."""
@@ -383,17 +380,22 @@ class Executor:
         self.interrupt()
         for attempt in self._running.values():
             attempt.cancel("the engine goes away")
-        self._undoing.leave()
+        self.undoing.leave()
 
     def out_of_time(self, seconds: float) -> None:
         """The run's own deadline has passed."""
         reason = f"the run took longer than {seconds:g} s"
         self._fired(events.CancelRequested(by="timeout", reason=reason, timeout=True, at=self.clock.now()))
 
+    def cancel(self, by: str, reason: str) -> None:
+        """Somebody in this process wants the run to end."""
+        self._fired(events.CancelRequested(by=by, reason=reason, at=self.clock.now()))
+
     def take_up(self, replay: Replay, facts: Facts) -> None:
         """What a replay found out that the world must go on with."""
         self._started_at.update(replay.started_at)
         self._parked = replay.parked
+        self.undoing.said = replay.undo
         self._due = facts.due
         self._reasons = facts.reasons
 
@@ -405,7 +407,7 @@ class Executor:
         self.leaving = True
         for timer in self._timers.values():
             timer.cancel()
-        tasks = [a.task for a in self._running.values() if a.task is not None] + self._undoing.tasks
+        tasks = [a.task for a in self._running.values() if a.task is not None] + self.undoing.tasks
         for task in tasks:
             task.cancel()
         if tasks:

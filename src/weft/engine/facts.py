@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 from msgspec import structs
 
-from weft import events
-from weft.events import Event, Journaled, PathEvent
+from weft import event_types as events
+from weft.event_types import Event, Journaled, PathEvent
 from weft.graph.model import Graph, node_path, node_paths, walk, walk_paths
 from weft.policy import FailurePolicy
 
@@ -148,7 +148,8 @@ class Facts:
         self._failures.pop(path, None)
         self.due.pop(path, None)
         self._open.pop(path, None)
-        if self._attempts.pop(path, None) is not None and node_path(path) in self._undoable:
+        undoable = event.undo is not None or node_path(path) in self._undoable
+        if self._attempts.pop(path, None) is not None and undoable:
             self._attempts[path] = event.attempt
 
     def _attempt_failed(self, event: events.AttemptFailed) -> None:

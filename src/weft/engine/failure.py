@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.errors import AttemptError, ErrorData, ExpressionError, ValidationError, WeftError
+from weft.errors import AttemptError, ErrorData, ExpressionError, Skip, ValidationError, WeftError
 
 CANCELLED = "Cancelled"
 TIMEOUT = "Timeout"
@@ -27,6 +27,8 @@ def describe(error: BaseException, place: str | None = None) -> ErrorData:
         return ErrorData("ExpressionError", _with_hint(error), error.place or place)
     if isinstance(error, ValidationError):
         return ErrorData("ValidationError", _with_hint(error), error.path if error.path != "$" else place, cause=under)
+    if isinstance(error, Skip):
+        return ErrorData("SkippedWithDependents" if error.skip_dependents else "Skipped", error.message)
     if isinstance(error, WeftError):
         return ErrorData(type(error).__name__, _with_hint(error), place, cause=under)
     text = str(error)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from weft import events
+from weft import event_types as events
 from weft.errors import IllegalEvent
-from weft.events import Event
+from weft.event_types import Event
 
 if TYPE_CHECKING:
     from weft.engine.executor import Executor

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from weft import values
-from weft.events import NULL, AttemptSucceeded, SecretMark
+from weft.event_types import NULL, AttemptSucceeded, SecretMark
 from weft.redaction import Vault
 from weft.runtimes.base import FileList, FileRows, Reference
 from weft.values import BlobRef
@@ -95,7 +95,7 @@ MISSING = Record("pending", value=None)
 class Outputs:
     """Encodes outputs for the journal, with secrets sealed, and reads them back, with secrets filled in."""
 
-    __slots__ = ("_get", "_put", "_vault", "by_reference")
+    __slots__ = ("_get", "_put", "_vault", "by_reference", "objects")
 
     def __init__(
         self,
@@ -109,6 +109,8 @@ class Outputs:
         self._put = put_blob
         self._get = get_blob
         self.by_reference = by_reference
+        self.objects: dict[str, Any] = {}
+        """The outputs themselves, by path, where they are kept by reference."""
 
     def encode(self, value: object) -> Encoded:
         """Raises ValidationError when it is no JSON data, JournalError when a blob cannot be kept."""
@@ -132,6 +134,15 @@ class Outputs:
         if len(data) > values.MAX_INLINE:
             return Encoded(blob=self._put(data), secrets=marks)
         return Encoded(output=msgspec.Raw(data), secrets=marks)
+
+    def keep_bytes(self, data: bytes) -> dict[str, Any]:
+        """Keep bytes beside the journal, whatever they are; the answer finds them again, as data."""
+        ref = self._put(data)
+        return {"sha256": ref.sha256, "size": ref.size}
+
+    def load_bytes(self, kept: dict[str, Any]) -> bytes:
+        """What `keep_bytes` kept."""
+        return self._get(BlobRef(kept["sha256"], kept["size"]))
 
     def load(self, encoded: Encoded) -> Any:
         """The value that was encoded."""

@@ -14,14 +14,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from weft import commands, events
+from weft import commands
+from weft import event_types as events
 from weft.core.blocks import Block
 from weft.core.scheduler import Scheduler
 from weft.core.state import Instance
 from weft.engine.evaluate import Evaluator
 from weft.engine.records import Outputs
 from weft.errors import CorruptJournalError, IllegalEvent
-from weft.events import Event, PathEvent
+from weft.event_types import Event, PathEvent
 
 
 class Parked:
@@ -64,6 +65,8 @@ class Replay:
         self.parked = Parked()
         self.started_at: dict[str, float] = {}
         """When attempts began that have not ended, by path, in Unix time."""
+        self.undo: dict[str, events.Undo] = {}
+        """How to undo what was done at a path, where the attempt said so."""
         self.fed = 0
         self._evaluator = evaluator
         self._outputs = outputs
@@ -128,6 +131,8 @@ class Replay:
 
     def _succeeded(self, event: events.AttemptSucceeded) -> None:
         self.started_at.pop(event.path, None)
+        if event.undo is not None:
+            self.undo[event.path] = event.undo
         leaf = self._leaf(event.path)
         if leaf is not None:
             self._evaluator.keep(leaf, self._outputs.record(event))

@@ -1,7 +1,7 @@
 """What a run looks like from outside: a fold over its events.
 
 The live view, `show`, `why`, `runs` and the result of a run are all made from this; none of them needs the document.
-It keeps at most `KEPT` node instances, failed ones first, so that a million iterations cost no million records.
+It keeps a bounded number of node instances, failed ones first, so that a million iterations cost no million records.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
-from weft import events
+from weft import event_types as events
 from weft.engine.records import Encoded, Outputs
 from weft.errors import ErrorData, NodeFailed
-from weft.events import Event
+from weft.event_types import NULL, Event
 from weft.graph.model import node_path, node_paths
 from weft.results import EXIT_CODES, NodeResult, RollbackReport, RunResult
 
@@ -24,7 +24,7 @@ _WELL = ("succeeded", "skipped")
 class Report:
     """The state of one run, as far as its events tell. `add` takes them in order; nothing in here raises."""
 
-    def __init__(self, outputs: Outputs) -> None:
+    def __init__(self, outputs: Outputs, *, keep: int = KEPT) -> None:
         self.run_id = ""
         self.workflow = ""
         self.document: str | None = None
@@ -41,9 +41,12 @@ class Report:
         self.schedule = "dataflow"
         self.settings: dict[str, str] = {}
         self._outputs = outputs
+        self._keep = keep
         self._labels: dict[str, str] = {}
         self._waves: dict[str, int] = {}
         self._blocks: dict[str, str] = {}
+        self._answered: dict[str, dict[str, tuple[ErrorData, int]]] = {}
+        """What a fallback took care of, by the path of its node: errors again if the fallback fails."""
         self._forgettable: deque[str] = deque()
         self._forgotten: Counter[str] = Counter()
         self._rolled_back: list[str] = []
@@ -60,6 +63,7 @@ class Report:
             events.NodeSkipped: self._node_skipped,
             events.BlockSucceeded: self._block_succeeded,
             events.BlockFailed: self._block_failed,
+            events.FellBack: self._fell_back,
             events.EvaluationFailed: self._block_error,
             events.BlockTimedOut: self._block_error,
             events.DecisionNeeded: self._decision_needed,
@@ -145,7 +149,7 @@ class Report:
                 block = self._node(around, at)
                 block.started_at = at
                 block.status = "running"
-            if len(self.nodes) >= KEPT:
+            if len(self.nodes) >= self._keep:
                 self._make_room()
             node = self.nodes[path] = NodeResult(self.kind_of(path))
             wave = self._waves.get(path)
@@ -174,6 +178,7 @@ class Report:
         else:
             path, node = next(iter(self.nodes.items()))
         del self.nodes[path]
+        self._outputs.objects.pop(path, None)
         self._forgotten[node.status] += 1
         self.left_out += 1
 
@@ -207,15 +212,19 @@ class Report:
         node = self._ended(event, "succeeded")
         node.error = None
         encoded = Encoded(event.output, event.blob, event.secrets, event.reference)
-        node.set_output(lambda: self._load(encoded))
+        node.set_output(self._reader(event.path, encoded))
         if self.errors:
             self.errors.pop(event.path, None)
 
     def _attempt_failed(self, event: events.AttemptFailed) -> None:
         cancelled = event.error.type == "Cancelled"
-        skipped = event.error.type == "Skipped"
+        skipped = event.error.type in ("Skipped", "SkippedWithDependents")
         node = self._ended(event, "cancelled" if cancelled else "skipped" if skipped else "failed")
-        node.error = event.error
+        node.error = None if skipped else event.error
+        if skipped:
+            node.reason = event.error.message
+        if event.output is not NULL:
+            node.set_output(self._reader(event.path, Encoded(event.output)))
         if not cancelled and not skipped:
             self._add_error(event.path, event.error, event.attempt)
 
@@ -227,12 +236,22 @@ class Report:
         node = self._node(event.path, event.at)
         self.errors.pop(event.path, None)
         self._set(event.path, node, "ready")
-        self._answer_errors(f"{event.path}[{event.attempt - 2}]/")
+        if self.errors:
+            self._answer([p for p in self.errors if p.startswith(f"{event.path}[{event.attempt - 2}]/")])
 
-    def _answer_errors(self, inside: str) -> None:
-        """What failed in there is no error of the run: it was tried again, or somebody took care of it."""
-        for path in [p for p in self.errors if p.startswith(inside)] if self.errors else ():
-            del self.errors[path]
+    def _answer(self, paths: list[str]) -> dict[str, tuple[ErrorData, int]]:
+        """What failed there is no error of the run: it was tried again, or somebody took care of it."""
+        return {path: self.errors.pop(path) for path in paths}
+
+    def _fell_back(self, event: events.FellBack) -> None:
+        node = self._node(event.path, event.at)
+        node.reason = "fallback"
+        self._answered[event.path] = self._answer([p for p in self.errors if self._is_inside(p, event.path)])
+
+    def _is_inside(self, path: str, block: str) -> bool:
+        while path and path != block:
+            path = self._around(path)
+        return bool(path)
 
     def _node_skipped(self, event: events.NodeSkipped) -> None:
         node = self._node(event.path, event.at)
@@ -257,11 +276,11 @@ class Report:
         self.errors.pop(event.path, None)
         node.error = None
         self._set(event.path, node, "succeeded")
-        encoded = Encoded(event.output, event.blob, event.secrets)
-        node.set_output(lambda: self._load(encoded))
+        node.set_output(self._reader(event.path, Encoded(event.output, event.blob, event.secrets)))
 
     def _block_failed(self, event: events.BlockFailed) -> None:
         node = self._block_ended(event.path, event.at)
+        self.errors |= self._answered.pop(event.path, {})
         node.error = event.error or self.errors.get(event.cause, (None, 0))[0]
         if node.error is None:
             node.error = ErrorData("BlockFailed", f"{event.cause} failed")
@@ -306,6 +325,13 @@ class Report:
     def _load(self, encoded: Encoded) -> Any:
         return self._outputs.load(encoded)
 
+    def _reader(self, path: str, encoded: Encoded) -> Callable[[], Any]:
+        """How to read an output."""
+        if self._outputs.by_reference:
+            objects = self._outputs.objects
+            return lambda: objects.get(path)
+        return lambda: self._load(encoded)
+
     # -- the result -------------------------------------------------------------------------------------------------
 
     def rollback(self) -> RollbackReport | None:
@@ -329,7 +355,7 @@ class Report:
                 if path in nodes:
                     continue
                 counts["skipped"] += 1
-                if len(nodes) >= KEPT:
+                if len(nodes) >= self._keep:
                     left_out += 1
                     continue
                 nodes[path] = missing = NodeResult(self._labels.get(path, ""), "skipped")
@@ -350,4 +376,5 @@ class Report:
             completed_at=self.completed_at,
             waves=self.waves,
             current_wave=self.current_wave,
+            top=tuple(self._waves),
         )

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from weft import events, values
+from weft import event_types as events
+from weft import values
 from weft.backends.thread import ThreadPool
 from weft.clock import Clock, SystemClock
-from weft.core.priority import plan
+from weft.core.priority import in_order, plan
 from weft.core.scheduler import Scheduler
 from weft.core.status import Status
 from weft.engine.committer import Committer
@@ -29,19 +30,21 @@ from weft.engine.keys import Keys
 from weft.engine.logs import Logs
 from weft.engine.records import Outputs
 from weft.engine.replay import Replay
-from weft.engine.report import Report
+from weft.engine.report import KEPT, Report
 from weft.engine.scope import Scope
 from weft.engine.signals import Signals
 from weft.engine.spool import Spool
 from weft.errors import CorruptJournalError
 from weft.graph.analysis import layers
-from weft.graph.model import Graph, node_path, walk, walk_paths
-from weft.graph.work import LeafWork, Program
+from weft.graph.model import Graph, Node, node_path, walk, walk_paths
+from weft.graph.work import FunctionWork, LeafWork, Program
 from weft.policy import default_jobs
 from weft.redaction import Vault
 from weft.runtimes.base import World
 
 if TYPE_CHECKING:
+    from weft.backends.base import Backend
+    from weft.cancellation import CancellationToken
     from weft.journal.base import Journal
 
 THREADS = 32
@@ -72,6 +75,10 @@ class Options(msgspec.Struct, frozen=True):
     by_reference: bool = False
     """Outputs are any objects, handed on as they are; nothing can be resumed."""
     grace: float = GRACE
+    backend: Backend | None = None
+    """Where functions are called instead of here: for tests."""
+    token: CancellationToken | None = None
+    """Cancels the run."""
 
 
 class LogListener(Protocol):
@@ -104,11 +111,13 @@ class Sitting:
         self.clock = clock or SystemClock()
         self.vault = Vault(arguments.secrets) if arguments.secrets else None
         self.outputs = Outputs(self.vault, journal.put_blob, journal.get_blob, by_reference=options.by_reference)
-        self.report = Report(Outputs(None, journal.put_blob, journal.get_blob, by_reference=options.by_reference))
+        plain = Outputs(None, journal.put_blob, journal.get_blob, by_reference=options.by_reference)
+        self.report = Report(self.outputs if options.by_reference else plain, keep=max(KEPT, 2 * len(program.graph)))
         self.executor: Executor | None = None
         self.interrupted = 0
         """The signal that made the sitting leave; 0: none."""
         self.durations: dict[str, list[float]] = {}
+        self._abandoned = 0
         self._weights = weights or {}
         self._listeners = (self.report.add, self._learn, *listeners)
         self._on_log = on_log
@@ -167,17 +176,21 @@ class Sitting:
         schedule = options.schedule or program.schedule
         if facts is not None and facts.started is not None:
             schedule = facts.started.schedule
+        in_turn = schedule == "sequential"
         return Scheduler(
             program.graph,
-            jobs=options.jobs or program.jobs or default_jobs(os.cpu_count() or 1),
+            jobs=1 if in_turn else options.jobs or program.jobs or default_jobs(os.cpu_count() or 1),
             limits=program.limits,
             schedule="waves" if schedule == "waves" else "dataflow",
             on_failure=program.on_failure,
             rollback=program.rollback,
-            ranks=plan(program.graph, lambda node: self._weights.get(node.weight_key)),
+            ranks=in_order(program.graph) if in_turn else plan(program.graph, self._weight),
             prior=None if facts is None else facts.prior,
             replaying=facts is not None,
         )
+
+    def _weight(self, node: Node) -> float | None:
+        return self._weights.get(node.weight_key) if self._weights else None
 
     def _evaluator(self, started: events.RunStarted) -> Evaluator:
         arguments = self.arguments
@@ -206,7 +219,11 @@ class Sitting:
             interpreter=self.program.interpreter,
         )
         world.threads = ThreadPool(THREADS)
-        kinds = {node.work.kind for node in walk(self.program.graph) if isinstance(node.work, LeafWork)}
+        world.backend = options.backend
+        world.token = options.token
+        works = [node.work for node in walk(self.program.graph)]
+        kinds = {work.kind for work in works if isinstance(work, LeafWork)}
+        kinds |= {"python" for work in works if isinstance(work, FunctionWork) and work.isolation == "process"}
         if kinds - _CHILDLESS:
             from weft.backends.children import Children
 
@@ -263,6 +280,7 @@ class Sitting:
         inbox = None if folder is None else Inbox(folder, executor)
         if world.children is not None:
             await world.children.start()  # its 15 ms pass while settings are evaluated and the first batch is written
+        withdraw = self._obey(self.options.token, executor)
         try:
             if inbox is not None:
                 inbox.watch()
@@ -270,11 +288,31 @@ class Sitting:
                 await executor.run(commands, batch)
                 self.interrupted = 0 if signals is None else signals.received
         finally:
+            withdraw()
             if inbox is not None:
                 inbox.close()
             logs.close()
             await self._take_down(world)
         return self.report
+
+    def _obey(self, token: CancellationToken | None, executor: Executor) -> Callable[[], object]:
+        """Cancel the run when the token is cancelled, from whatever thread. Returns what takes that back."""
+        if token is None:
+            return lambda: None
+
+        def cancel(reason: str | None) -> None:
+            executor.cancel("token", reason or "")
+
+        if token.cancelled:
+            cancel(token.reason)
+            return lambda: None
+        loop = executor.loop
+
+        def tell(reason: str | None) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(cancel, reason)
+
+        return token.on_cancel(tell)
 
     def _signals(self, executor: Executor) -> AbstractContextManager[Signals | None]:
         tell = self._on_signal
@@ -290,6 +328,7 @@ class Sitting:
         if world.children is not None:
             await world.children.close()
         if isinstance(world.threads, ThreadPool):
+            self._abandoned = world.threads.abandoned
             world.threads.close()
         self._committer.close()
 
@@ -307,6 +346,16 @@ class Sitting:
             known = self.durations.setdefault(key, [])
             if len(known) < 5:
                 known.append(event.duration)
+
+    @property
+    def abandoned(self) -> int:
+        """Calls that were stopped and go on in their thread all the same."""
+        return self._abandoned
+
+    @property
+    def raised(self) -> Mapping[str, BaseException]:
+        """The exceptions of functions that failed, by path."""
+        return {} if self.executor is None else self.executor.evaluator.raised
 
     @property
     def _weight_keys(self) -> Mapping[str, str]:
@@ -362,15 +411,17 @@ def run_started(
         on_failure=program.on_failure,
         rollback=program.rollback,
         settings=settings,
-        plan=node_plan(program.graph),
+        plan=node_plan(program.graph, digests=program.document is None),
     )
 
 
-def node_plan(graph: Graph) -> tuple[events.NodePlan, ...]:
+def node_plan(graph: Graph, *, digests: bool = False) -> tuple[events.NodePlan, ...]:
     """Every node with its label and layer, for readers of the journal."""
     wave_of = {graph.nodes[i].id: number for number, layer in enumerate(layers(graph)) for i in layer}
     return tuple(
-        events.NodePlan(path, node.label or node.kind, -1 if block else wave_of[path], block)
+        events.NodePlan(
+            path, node.label or node.kind, -1 if block else wave_of[path], block, node.digest if digests else ""
+        )
         for node, path, block in walk_paths(graph)
     )
 

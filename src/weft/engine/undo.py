@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from weft import events
+from weft import event_types as events
+from weft import undo, values
 from weft.commands import Compensate
 from weft.engine.attempt import run_leaf
+from weft.engine.calls import Call, call_function
 from weft.engine.failure import TIMEOUT, describe
 from weft.engine.records import MISSING, Outputs, Record
 from weft.engine.scope import Scope, View
 from weft.errors import AttemptError
-from weft.graph.model import Graph
-from weft.graph.work import LeafWork
+from weft.graph.model import Graph, Node
+from weft.graph.work import FunctionWork, LeafWork, UndoWork
 from weft.runtimes.base import Output
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ class Undoing:
         self._task: asyncio.Task[None] | None = None
         self.busy = False
         """One runs; one that waits for its next attempt does not."""
+        self.functions: dict[str, Any] = {}
+        """How to undo what was done at a path, where the task answered with a function."""
+        self.said: dict[str, events.Undo] = {}
+        """The same, where it answered with data; from this sitting or an earlier one."""
 
     def start(self, command: Compensate) -> None:
         """Begin one. Its start record is in the next commit, which is awaited before it acts."""
@@ -56,7 +62,7 @@ class Undoing:
         await engine.durable()
         began = engine.clock.monotonic()
         try:
-            await self._body(command)
+            await self._undo(command)
         except Exception as error:  # reported, retried by the scheduler's rule, never in the way of the others
             data = engine.masked(describe(error))
             ended: events.Event = events.CompensationFailed(
@@ -73,36 +79,77 @@ class Undoing:
         self.busy = False
         engine.post(ended)
 
-    async def _body(self, command: Compensate) -> None:
+    async def _undo(self, command: Compensate) -> None:
+        """First what the task itself said, then what its definition says."""
+        path = command.instance.path
+        own = self._output(command)
+        if path in self.functions:
+            await self._call(command, FunctionWork(function=self.functions[path]), own, positional=True)
+        elif path in self.said:
+            await self._ready(self.said[path].kind, values.decode(self.said[path].data))
+        graph = command.instance.node.compensation
+        if isinstance(graph, Graph):
+            await self._body(command, graph, own)
+
+    def _output(self, command: Compensate) -> Record:
+        outer = self._engine.evaluator.scope(command.instance.frame)
+        return outer.record(command.instance.node.id) if command.completed else MISSING
+
+    async def _body(self, command: Compensate, graph: Graph, own: Record) -> None:
         """The nodes of the compensation, one after the other. `input` is the node's own output, `$key` its key."""
-        engine = self._engine
-        instance = command.instance
-        graph = instance.node.compensation
-        assert isinstance(graph, Graph)
+        engine, instance = self._engine, command.instance
         outer = engine.evaluator.scope(instance.frame)
-        own = outer.record(instance.node.id) if command.completed else MISSING
         scope = Scope(outer, names={"input": own.copy()}, specials={"key": engine.key(instance)})
         for node in graph.nodes:
-            work = node.work
-            assert isinstance(work, LeafWork)
-            step = run_leaf(
-                engine,
-                node,
-                work,
-                View(scope, work),
-                path=instance.frame.prefix + node.id,
-                attempt=command.attempt,
-                key=engine.key(instance),
-                began=engine.clock.monotonic(),
-            )
             try:
-                output = await asyncio.wait_for(step, node.timeout)
+                output = await asyncio.wait_for(self._step(command, node, scope, own), node.timeout)
             except TimeoutError:
                 if node.timeout is None:
                     raise
                 raise AttemptError(f"took longer than {node.timeout:g} s and was stopped", type=TIMEOUT) from None
             value = output.value if type(output) is Output else output
             scope.results[node.id] = kept(engine.outputs, value)
+
+    async def _step(self, command: Compensate, node: Node, scope: Scope, own: Record) -> Any:
+        engine, instance, work = self._engine, command.instance, node.work
+        if isinstance(work, FunctionWork):
+            return await self._call(command, work, own)
+        if isinstance(work, UndoWork):
+            return await self._ready(work.kind, engine.evaluator.prepared(instance.path))
+        assert isinstance(work, LeafWork)
+        return await run_leaf(
+            engine,
+            node,
+            work,
+            View(scope, work),
+            path=instance.frame.prefix + node.id,
+            attempt=command.attempt,
+            key=engine.key(instance),
+            began=engine.clock.monotonic(),
+        )
+
+    async def _call(self, command: Compensate, work: FunctionWork, own: Record, *, positional: bool = False) -> Any:
+        engine, instance = self._engine, command.instance
+        value = own.output if engine.outputs.by_reference else own.copy()
+        if positional:  # whatever its parameter is called
+            function = work.function
+            work = FunctionWork(function=lambda: function(value), isolation="thread")
+        path = f"{instance.path}-undo"
+        scope = engine.evaluator.scope(instance.frame)
+        key = engine.key(instance)
+        answer = await call_function(engine, Call(work, scope, path, command.attempt, key, own=value))
+        return await answer if hasattr(answer, "__await__") else answer
+
+    async def _ready(self, kind: str, data: Any) -> None:
+        engine = self._engine
+        if not kind:
+            raise AttemptError(
+                "the undo was a function of the process that is gone",
+                type="UndoLost",
+                hint="undo it by hand, and say compensate= at the task",
+            )
+        assert engine.world.threads is not None
+        await engine.world.threads.call(undo.perform, {"kind": kind, "data": data, "load": engine.outputs.load_bytes})
 
 
 def kept(outputs: Outputs, value: Any) -> Record:

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from weft.errors import DuplicateTaskError, UnknownTaskError, nearest
+from weft.event_types import Usage
 from weft.kinds import Effect
 from weft.policy import NO_RETRY, FailurePolicy, Retry
 
@@ -59,6 +60,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, eq=False, omit_defaults=Tr
     """The fallback is one node with a name of its own: skipped as "not needed" when its node succeeds."""
     compensation: Graph | None = None
     compensation_retry: Retry = Retry(max_attempts=3)
+    estimate: Usage | None = None
+    """What an attempt will use of the run's budget, as far as one knows."""
     label: str = ""
     """The user's word for what it is: `source:file`, `foreach`."""
     digest: str = ""

@@ -155,6 +155,26 @@ def _mermaid_label(label: str) -> str:
     return "".join(c if c.isalnum() or c in " -_.:/()[]," else f"#{ord(c)};" for c in label)
 
 
+# -- HTML -------------------------------------------------------------------------------------------------------------
+
+
+def html(name: str, graph: Graph) -> str:
+    """A table of layers, for a notebook. Every text is escaped."""
+    from html import escape
+
+    def row(number: int, layer: list[int]) -> str:
+        cells = []
+        for i in layer:
+            node = graph.nodes[i]
+            needs = ", ".join(graph.nodes[j].id for j in graph.needs[i])
+            cells.append(f'<code title="{escape(needs)}">{escape(_plain(_label(node)))}</code>')
+        return f"<tr><td>{number}</td><td>{' '.join(cells)}</td></tr>"
+
+    rows = "".join(row(number, layer) for number, layer in enumerate(layers(graph)))
+    head = f"<caption>{escape(_plain(name))}: {len(graph)} tasks</caption>"
+    return f"<table>{head}<thead><tr><th>wave</th><th>tasks</th></tr></thead><tbody>{rows}</tbody></table>"
+
+
 # -- DOT --------------------------------------------------------------------------------------------------------------
 
 

@@ -6,8 +6,8 @@ fronts compile them; this module only says their shape, so that fronts and engin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -65,6 +65,51 @@ class LeafWork(Work, frozen=True, kw_only=True, omit_defaults=True):
     """A `set`: the `$context` name it writes."""
 
 
+Source = Literal["node", "argument", "context", "item", "index", "error", "own"]
+"""Where a function's parameter comes from: the output of a node, an argument of the run, the task's context, the item
+or index of an iteration, the error that a handler is for, the node's own output (in a compensation).
+"""
+Isolation = Literal["loop", "thread", "process"]
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """A parameter of a function and what it gets; `key` is the id of the node or the name of the argument."""
+
+    name: str
+    source: Source
+    key: str = ""
+
+
+class Prepares(Protocol):
+    """What looks at the world before a task acts, so that its effect can be undone; answers with data. Blocking."""
+
+    def prepare(self, keep: Callable[[bytes], object], /) -> Any: ...
+
+
+class FunctionWork(Work, frozen=True, kw_only=True, omit_defaults=True):
+    """A call of a Python function.
+
+    reference   module, qualified name and file of the function, for a call in another process.
+    retry_on    which of the errors it raises are worth another try; None: those that say so themselves.
+    prepares    is asked before the first attempt; what it answers is kept for the undo.
+    verifies    the patterns that everything it changes in the working folder must be covered by.
+    """
+
+    function: Callable[..., Any]
+    parameters: tuple[Parameter, ...] = ()
+    isolation: Isolation = "loop"
+    reference: tuple[str, str, str | None] | None = None
+    retry_on: Callable[[BaseException], bool] | None = None
+    prepares: Prepares | None = None
+    verifies: tuple[str, ...] | None = None
+
+
+class UndoWork(Work, frozen=True, kw_only=True, omit_defaults=True):
+    """One of the ready-made ways to undo, by name; it gets what was prepared, or kept by the attempt."""
+
+    kind: str
+
+
 class ChoiceWork(Work, frozen=True, kw_only=True, omit_defaults=True):
     """The first body whose condition is true; a None condition is the default."""
 
@@ -86,6 +131,8 @@ class ForeachWork(Work, frozen=True, kw_only=True, omit_defaults=True):
     index: str | None = None
     kept: bool = True
     """Somebody may read the list of results."""
+    ordered: bool = True
+    """The list is in the order of the items; else in that in which they were done."""
 
 
 class LoopWork(Work, frozen=True, kw_only=True, omit_defaults=True):

@@ -53,7 +53,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from weft.errors import JournalError
-from weft.events import Event, Journaled, SecretMark
+from weft.event_types import Event, Journaled, SecretMark
 from weft.values import BlobRef
 
 Durability = Literal["power", "process"]

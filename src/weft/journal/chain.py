@@ -15,7 +15,7 @@ from hashlib import sha256
 import msgspec
 
 from weft.errors import CorruptJournalError, JournalError
-from weft.events import Journaled, decode_batch
+from weft.event_types import Journaled, decode_batch
 from weft.journal.database import ERRORS, RESTORE, failure
 from weft.journal.tail import Witness
 

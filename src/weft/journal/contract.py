@@ -27,7 +27,7 @@ from weft.errors import (
     OwnedError,
     WeftError,
 )
-from weft.events import AttemptStarted, AttemptSucceeded, Event, RunFinished, RunStarted, encode_batch
+from weft.event_types import AttemptStarted, AttemptSucceeded, Event, RunFinished, RunStarted, encode_batch
 from weft.journal.base import Cached, Contribution, Journal, JournalReader, Store
 from weft.values import BlobRef
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from weft.errors import CorruptJournalError, WeftError
-from weft.events import Journaled
+from weft.event_types import Journaled
 from weft.journal import database
 from weft.journal.base import Cached, Contribution, History, Store
 from weft.journal.blobs import Blobs

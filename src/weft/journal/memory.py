@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from weft.errors import CannotCreateError, CorruptJournalError, FencedError, JournalError, OwnedError
-from weft.events import Event, Journaled
+from weft.event_types import Event, Journaled
 from weft.journal.base import Cached, Contribution, KillChildren
 from weft.journal.ids import ID, new_id, resolve, unknown
 from weft.journal.weights import median, remember

@@ -33,7 +33,7 @@ from weft.errors import (
     MachineError,
     WeftError,
 )
-from weft.events import Event, Journaled, encode_batch
+from weft.event_types import Event, Journaled, encode_batch
 from weft.journal import database
 from weft.journal.base import BusyJournalError, Durability, KillChildren
 from weft.journal.blobs import Blobs

@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_chec
 import msgspec
 
 from weft.clock import Clock, SystemClock
+from weft.event_types import Undo, Usage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from weft.backends.base import Functions
+    from weft.backends.base import Backend, Functions
     from weft.backends.children import Children
     from weft.backends.process import WorkerPool
+    from weft.cancellation import CancellationToken
     from weft.kinds import KindSpec
 
 T = TypeVar("T")
@@ -58,6 +60,10 @@ class Output(msgspec.Struct, frozen=True):
     value: object
     exit_code: int | None = None
     stderr: str | None = None
+    issue: str = ""
+    """It is done, but not as it should be."""
+    undo: Undo | None = None
+    used: Usage | None = None
 
 
 class FileRows(msgspec.Struct, frozen=True):
@@ -185,6 +191,7 @@ class World:
 
     __slots__ = (
         "allowed_paths",
+        "backend",
         "blobs",
         "children",
         "clock",
@@ -197,6 +204,7 @@ class World:
         "resources",
         "run_id",
         "threads",
+        "token",
         "workers",
     )
 
@@ -232,6 +240,10 @@ class World:
         self.resources = resources or Resources()
         self.mask: Callable[[str], str] = mask or _unmasked
         self.interpreter = interpreter
+        self.token: CancellationToken | None = None
+        """Cancelled when the run is."""
+        self.backend: Backend | None = None
+        """Where functions are called instead of here: for tests."""
 
 
 class AttemptContext:

@@ -10,13 +10,14 @@ from typing import Any
 
 import msgspec
 
-from weft import commands, events
+from weft import commands
+from weft import event_types as events
 from weft.core.priority import Ranks, plan
 from weft.core.scheduler import Scheduler
 from weft.core.state import Instance
 from weft.core.status import Status
 from weft.errors import ErrorData
-from weft.events import Event
+from weft.event_types import Event
 from weft.graph.model import Graph, Node
 from weft.policy import Schedule
 from weft.testing.script import Outcome, Script

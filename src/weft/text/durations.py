@@ -40,6 +40,19 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*/\s*([0-9]{0,6})\s*(ms|s|sec|m|min|h|d)")
+_UNITS = {**_SECONDS, "sec": 1.0, "min": 60.0}
+
+
+def parse_rate(text: str) -> tuple[float, float] | None:
+    """Starts per seconds, of `10/s`, `100/m`, `5/2h`: (10, 1), (100, 60), (5, 7200). None when it is no rate."""
+    found = _RATE.fullmatch(text.strip())
+    if found is None:
+        return None
+    rate, per = float(found[1]), _UNITS[found[3]] * int(found[2] or 1)
+    return (rate, per) if rate and per else None
+
+
 def _hint(text: str) -> str:
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) and len(text) <= 20:
         return f"give it a unit: {text}s, or write one of {GRAMMAR}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -11,12 +10,10 @@ from weft.errors import ExpressionError, nearest
 from weft.fronts.flow.ast import Document
 from weft.fronts.flow.notes import Notes
 from weft.policy import Limit, Retry
-from weft.text.durations import parse_duration
+from weft.text.durations import parse_duration, parse_rate
 from weft.text.source import quoted
 from weft.text.yaml import Items, Mapping, Marked, Scalar
 
-_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*/\s*([0-9]{0,6})\s*(ms|s|sec|m|min|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 DURABILITY = ("power", "process")
 BACKENDS = ("local",)
 
@@ -104,13 +101,9 @@ def _limit(name: str, value: Marked, notes: Notes) -> Limit:
     if rate is None:
         return Limit(concurrency=most)
     written = rate.text.strip() if isinstance(rate, Scalar) else ""
-    found = _RATE.fullmatch(written)
-    if found is None or not float(found[1]):
+    found = parse_rate(written)
+    if found is None:
         hint = "write a number of starts per time: 10/s, 100/m, 5/h"
         notes.error("WEFT505", f"{quoted(written, 40)} is not a rate", rate.start, rate.end, hint=hint)
         return Limit(concurrency=most)
-    per = _SECONDS[found[3]] * int(found[2] or 1)
-    if not per:
-        notes.error("WEFT505", f"{quoted(written, 40)} is not a rate", rate.start, rate.end, hint="per 0 makes no rate")
-        return Limit(concurrency=most)
-    return Limit(concurrency=most, rate=float(found[1]), per=per)
+    return Limit(concurrency=most, rate=found[0], per=found[1])

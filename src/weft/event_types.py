@@ -59,6 +59,8 @@ class NodePlan(msgspec.Struct, frozen=True, array_like=True):
     label: str
     wave: int = -1
     block: str = ""
+    digest: str = ""
+    """Of a node of Python code: what names its definition. A document is kept whole beside the journal."""
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, tag=True, kw_only=True):
@@ -310,6 +312,13 @@ class BlockFailed(PathEvent, frozen=True, omit_defaults=True):
     error: ErrorData | None = None
 
 
+class FellBack(PathEvent, frozen=True, omit_defaults=True):
+    """The node failed because of what happened at `cause`, and its fallback takes over."""
+
+    DERIVED: ClassVar[bool] = True
+    cause: str
+
+
 class BlockTimedOut(PathEvent, frozen=True, omit_defaults=True):
     """A block's own deadline passed: what runs inside is cancelled and the block fails."""
 
@@ -400,6 +409,7 @@ Journaled = (
     | BlockSucceeded
     | BlockFailed
     | BlockTimedOut
+    | FellBack
     | DecisionNeeded
     | DecisionMade
     | CompensationStarted

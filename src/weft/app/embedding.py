@@ -1,0 +1,386 @@
+"""Runs inside somebody's own program: no signals, no printing, an event loop that belongs to them.
+
+Nothing is written unless a place is named: without a journal a run lives in memory, and its outputs are the objects
+themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from weft import event_types as events
+from weft import values
+from weft.app.documents import SAVED, program_of
+from weft.app.running import changes_of_document, end_children, leave_behind, refuse_ended, weights_of
+from weft.errors import ChangedError, InputError, NotResumableError, ValidationError
+from weft.graph.changes import compare
+from weft.graph.work import Program
+from weft.policy import Limit
+from weft.results import RunResult
+
+if TYPE_CHECKING:
+    from weft.backends.base import Backend
+    from weft.cancellation import CancellationToken
+    from weft.engine.facts import Facts
+    from weft.engine.sitting import Arguments, Options, Sitting
+    from weft.event_types import Event
+    from weft.fronts.flow import Loaded
+    from weft.journal.base import Journal, Store
+
+Place = str | Path | None
+Compile = Callable[[Mapping[str, Any], bool], Program]
+"""A program for these arguments; with true, one that is journaled."""
+
+
+class How(msgspec.Struct, frozen=True):
+    """How a run is to go; None: not said."""
+
+    schedule: str | None = None
+    jobs: int | None = None
+    timeout: float | None = None
+    token: CancellationToken | None = None
+    on_event: Callable[[Event], object] | None = None
+    backend: Backend | None = None
+    durations: Mapping[str, float] | None = None
+
+
+def store_at(place: Place, durability: str | None = None) -> Store:
+    """Where runs are kept. Raises InputError for a place that cannot be one."""
+    if place is None:
+        from weft.journal.memory import MemoryStore
+
+        return MemoryStore()
+    if "://" in str(place):
+        raise InputError(f"journal={str(place)!r}: journals at an address are not supported yet", hint="name a folder")
+    import weft
+    from weft.journal.sqlite import SqliteStore
+
+    kept = "process" if durability == "process" else "power"
+    return SqliteStore(Path(place).absolute(), durability=kept, weft=weft.__version__)  # type: ignore[arg-type]
+
+
+async def execute(
+    program: Program, given: Arguments, how: How, journal: Place, *, folder: Path, project: Path
+) -> RunResult:
+    """Run a program to its end. A failed task is a result, not an exception."""
+    from weft.engine.sitting import run_started
+
+    store = store_at(journal, program.durability)
+    options = _options(how, folder, project, by_reference=journal is None)
+    run_id = store.new_id()
+    kept = msgspec.structs.replace(given, input=_to_keep(given.input)) if journal is not None else given
+    started = run_started(run_id, program, kept, options, at=_clock().now(), settings=_facts(how, project))
+    files = {} if program.text is None else {SAVED: program.text}
+    opened = store.create(run_id, [started], files)
+    sitting = _sitting(program, given, opened, options, how, weights=_weights(store, program, how, journal))
+    return await _sit(sitting, store, lambda: sitting.start(started), kept=journal is not None)
+
+
+async def resume(
+    run_id: str,
+    compile_for: Compile | None,
+    how: How,
+    journal: Place,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    loaded: Loaded | None = None,
+    accept_changes: bool = False,
+    take_over: bool = False,
+) -> RunResult:
+    """Go on with a run, exactly with what is missing. `arguments` are those that a journal cannot keep (iterators).
+
+    Raises ChangedError when the program is not the one that ran, OwnedError, NotFoundError, NotResumableError.
+    """
+    from weft.app.inspection import first_event
+
+    store = store_at(journal)
+    run_id = store.resolve(run_id)
+    first = first_event(store, run_id)
+    opened = store.open(run_id, take_over=take_over, kill_children=end_children)
+    try:
+        if loaded is None and compile_for is not None:
+            if first.document is not None:
+                raise NotResumableError(f"run {run_id} came from {first.document}", hint="weft.load it and resume that")
+            given = {**values.decode(first.input), **(arguments or {})}
+            program, inputs = compile_for(given, True), _given(given)
+            sitting, facts, resumed = _resumption(store, opened, program, inputs, how, accept=accept_changes)
+        else:
+            assert loaded is not None
+            sitting, facts, resumed = _document_resumption(store, opened, loaded, first, how, accept=accept_changes)
+    except BaseException:
+        opened.close()
+        raise
+    return await _sit(sitting, store, lambda: sitting.resume(facts, resumed), kept=True)
+
+
+def read_events(run_id: str, journal: Place) -> Iterator[Event]:
+    """The journal of a run, in order. Raises NotFoundError, JournalError."""
+    if journal is None:
+        raise InputError("a run without a journal is kept nowhere", hint="use result.events")
+    store = store_at(journal)
+    reader = store.reader(store.resolve(run_id))
+    try:
+        for batch in reader.read():
+            yield from batch
+    finally:
+        reader.close()
+
+
+# -- putting a sitting together ---------------------------------------------------------------------------------------
+
+
+def _sitting(
+    program: Program,
+    given: Arguments,
+    journal: Journal,
+    options: Options,
+    how: How,
+    *,
+    weights: Mapping[str, float],
+) -> Sitting:
+    from weft.engine.sitting import Sitting
+
+    return Sitting(
+        program,
+        given,
+        journal,
+        options,
+        weights=weights,
+        listeners=() if how.on_event is None else (_careful(how.on_event),),
+        clock=_clock(),
+        instant=options.by_reference,
+    )
+
+
+def _careful(callback: Callable[[Event], object]) -> Callable[[Event], None]:
+    """An exception in it never touches the run: it is logged."""
+
+    def tell(event: Event) -> None:
+        try:
+            callback(event)
+        except Exception:
+            logging.getLogger("weft").exception("on_event failed at %s", type(event).__name__)
+
+    return tell
+
+
+async def _sit(sitting: Sitting, store: Store, begin: Callable[[], Any], *, kept: bool) -> RunResult:
+    from weft.journal.base import Contribution
+
+    try:
+        report = await begin()
+    finally:
+        sitting.journal.close()
+    if kept and sitting.durations:
+        leave_behind(store, report.run_id, Contribution(durations=sitting.durations))
+    result: RunResult = report.result()
+    result.abandoned = sitting.abandoned
+    result.questions = dict(report.questions)
+    result.read_events_with(lambda: [event for batch in store.reader(result.run_id).read() for event in batch])
+    for error in result.errors:
+        error.__cause__ = sitting.raised.get(error.path)
+    return result
+
+
+def _clock() -> Any:
+    """The clock of the loop that runs, where it has one of its own: in tests, time that does not pass."""
+    import asyncio
+
+    from weft.clock import SystemClock
+
+    return getattr(asyncio.get_running_loop(), "weft_clock", None) or SystemClock()
+
+
+def _options(how: How, folder: Path, project: Path, *, by_reference: bool) -> Options:
+    from weft.engine.sitting import Options
+
+    return Options(
+        jobs=how.jobs,
+        schedule=how.schedule,
+        timeout=how.timeout,
+        folder=folder,
+        project=project,
+        by_reference=by_reference,
+        backend=how.backend,
+        token=how.token,
+    )
+
+
+def _facts(how: How, project: Path) -> dict[str, str]:
+    import os
+    import platform
+
+    import weft
+
+    python = ".".join(platform.python_version_tuple()[:2])
+    facts = {"weft": weft.__version__, "pid": str(os.getpid()), "project": str(project), "python": python}
+    return facts if how.jobs is None else {**facts, "jobs": str(how.jobs)}
+
+
+def _weights(store: Store, program: Program, how: How, journal: Place) -> dict[str, float]:
+    return {} if journal is None else weights_of(store, program)
+
+
+def _given(arguments: Mapping[str, Any]) -> Arguments:
+    from weft.engine.sitting import Arguments
+
+    return Arguments(input=dict(arguments))
+
+
+def document_arguments(loaded: Loaded, config: Mapping[str, Any], given: Mapping[str, Any]) -> Arguments:
+    """Config and input of a document, as its front matter declares them. Raises InputError."""
+    import os
+
+    from weft.app import arguments
+    from weft.engine.sitting import Arguments
+
+    assert loaded.document is not None
+    assert loaded.program is not None
+    env = dict(os.environ)
+    sets = [f"{name}={values.encode(value).decode()}" for name, value in config.items()]
+    settled, inputs, secrets = arguments.resolve(
+        loaded.document.front, sets=sets, input=dict(given) or None, env=env, secrets_from=env
+    )
+    return Arguments(settled, inputs, secrets, {name: env[name] for name in loaded.program.env if name in env})
+
+
+def _to_keep(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as a journal keeps them; what is read item by item is not kept. Raises ValidationError."""
+    kept: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if isinstance(value, Iterator | AsyncIterator):
+            continue
+        try:
+            kept[name] = values.plain(value)
+        except ValidationError as error:
+            place = f"$.{name}{error.path[1:]}"
+            hint = "pass JSON data, or an iterator to be read item by item"
+            raise ValidationError(f"argument {name!r}: {error.message}", path=place, hint=hint) from None
+    return kept
+
+
+# -- resuming ---------------------------------------------------------------------------------------------------------
+
+
+def _resumption(
+    store: Store, journal: Journal, program: Program, given: Arguments, how: How, *, accept: bool
+) -> tuple[Sitting, Facts, events.RunResumed]:
+    """What a sitting needs to go on with a run of Python tasks."""
+    facts, known, python = _scan(journal, program)
+    edited = program.digest != facts.digest
+    changed = _changes(known, program, python, accept=accept) if edited else {}
+    return _turned(store, journal, program, given, how, facts, edited=edited, changed=changed)
+
+
+def _scan(journal: Journal, program: Program) -> tuple[Facts, dict[str, tuple[str, str]], str]:
+    from weft.engine.facts import Facts
+
+    facts = Facts(program.graph, program.on_failure)
+    known: dict[str, tuple[str, str]] = {}
+    python = ""
+    facts.scan(journal.read())
+    for batch in journal.read():
+        for event in batch:
+            if isinstance(event, events.RunStarted | events.RunResumed) and event.plan:
+                known = {node.id: (node.label, node.digest) for node in event.plan}
+                python = event.settings.get("python", "")
+    refuse_ended(journal.run_id, facts.finished)
+    return facts, known, python
+
+
+def _changes(known: dict[str, tuple[str, str]], program: Program, python: str, *, accept: bool) -> dict[str, str]:
+    """What is different in the tasks since the run began. Raises ChangedError."""
+    from weft.graph.changes import needs_by_path
+    from weft.graph.model import walk_paths
+
+    now = {path: node.digest for node, path, _ in walk_paths(program.graph)}
+    differs = {path for path, digest in now.items() if path in known and known[path][1] != digest}
+    needs = needs_by_path(program.graph)
+
+    def own(path: str) -> str:
+        return "" if any(need in differs or need not in known for need in needs[path]) else "its code"
+
+    changed, lines = compare(known, program.graph, own)
+    if lines and not accept:
+        ran_on = _facts(How(), Path())["python"]
+        hint = "accept_changes=True runs what changed and what depends on it again; or restore the code"
+        if python and python != ran_on:
+            hint = f"the run began with Python {python}, this is {ran_on}, which compiles to other code; {hint}"
+        raise ChangedError("these are not the tasks that ran: " + "; ".join(lines), lines, hint=hint)
+    return changed
+
+
+def _document_resumption(
+    store: Store, journal: Journal, loaded: Loaded, first: events.RunStarted, how: How, *, accept: bool
+) -> tuple[Sitting, Facts, events.RunResumed]:
+    from weft.app import project
+    from weft.app.documents import keep
+    from weft.app.given import given_before
+    from weft.engine.facts import Facts
+
+    program, loaded = program_of(loaded)
+    facts = Facts(program.graph, program.on_failure)
+    facts.scan(journal.read())
+    refuse_ended(journal.run_id, facts.finished)
+    edited = program.digest != facts.digest
+    changed = changes_of_document(journal.folder, loaded, first, facts.digest, accept=accept) if edited else {}
+    place = project.find(Path(str(first.document)))
+    given = given_before(first, loaded, place)
+    if edited:
+        keep(journal.folder, program)
+    return _turned(store, journal, program, given, how, facts, edited=edited, changed=changed)
+
+
+def _turned(
+    store: Store,
+    journal: Journal,
+    program: Program,
+    given: Arguments,
+    how: How,
+    facts: Facts,
+    *,
+    edited: bool,
+    changed: dict[str, str],
+) -> tuple[Sitting, Facts, events.RunResumed]:
+    from weft.engine.sitting import node_plan
+
+    folder = Path(program.document).parent if program.document else Path.cwd()
+    facts.turn()
+    if edited:
+        facts.edit(program.digest, changed)
+    if facts.edited:
+        facts.number(journal.read())
+    resumed = events.RunResumed(
+        at=time.time(),
+        epoch=journal.epoch,
+        changed=changed,
+        document_digest=program.digest,
+        settings=_facts(how, folder),
+        plan=node_plan(program.graph, digests=program.document is None) if edited else (),
+    )
+    options = _options(how, folder, folder, by_reference=False)
+    sitting = _sitting(program, given, journal, options, how, weights=weights_of(store, program))
+    return sitting, facts, resumed
+
+
+def limits_of(given: Mapping[str, Any]) -> dict[str, Limit]:
+    """Named limits as a user states them: a number, `"10/s"`, a Limit. Raises InputError."""
+    return {name: _limit(name, value) for name, value in given.items()}
+
+
+def _limit(name: str, value: Any) -> Limit:
+    from weft.text.durations import parse_rate
+
+    if isinstance(value, Limit):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return Limit(concurrency=value)
+    if isinstance(value, str) and (rate := parse_rate(value)) is not None:
+        return Limit(rate=rate[0], per=rate[1])
+    raise InputError(f"limits: {name} is {value!r}; it must be how many at once, a rate like '10/s', or a weft.Limit")

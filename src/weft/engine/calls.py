@@ -1,0 +1,188 @@
+"""A call of a user's function: its arguments, the place where it runs, and what its answer means.
+
+Arguments are taken from the scope of the task, each a copy of its own where results are kept as data. What the function
+returns is a plain value, a `TaskResult` (which may say that nothing was done), a `Compensated` (a value and how to undo
+it), or `Skip`. A cancellation is raised inside an `async` function; one that blocks in a thread is abandoned, and its
+context's token tells it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from weft import values
+from weft.backends.base import Reference, interrupted
+from weft.engine.context import TaskContext
+from weft.engine.scope import Scope
+from weft.errors import InternalError, Skip, TaskBlocked
+from weft.event_types import NULL, Undo, Usage
+from weft.graph.work import FunctionWork, Parameter
+from weft.results import Compensated, TaskResult
+from weft.runtimes.base import Output
+
+if TYPE_CHECKING:
+    from weft.engine.executor import Executor
+
+_PLAIN = (str, int, float, bool, type(None))
+
+
+class Call(msgspec.Struct, eq=False):
+    """One call that is about to be made. `own` is what a compensation gets of its node; `deadline` is monotonic."""
+
+    work: FunctionWork
+    scope: Scope
+    path: str
+    attempt: int
+    key: str | Callable[[], str]
+    deadline: float | None = None
+    own: Any = None
+    error: Callable[[], BaseException | None] | None = None
+    context: TaskContext | None = None
+
+    @property
+    def used(self) -> Usage | None:
+        """What the function has reported of its use of a budget."""
+        return None if self.context is None else self.context.used
+
+
+async def call_function(engine: Executor, call: Call) -> Any:
+    """The function's answer, as an attempt has it. Raises what the function raises."""
+    work = call.work
+    if work.prepares is not None:
+        await _prepare(engine, call)
+    arguments = {p.name: _argument(engine, call, p) for p in work.parameters} if work.parameters else {}
+    try:
+        if engine.world.backend is not None:
+            answer = await engine.world.backend.call(call.path, call.attempt, work.function, arguments)
+        elif work.isolation == "loop":
+            answer = await _on_the_loop(work, arguments)
+        elif work.isolation == "thread":
+            assert engine.world.threads is not None
+            answer = await engine.world.threads.call(work.function, arguments)
+        else:
+            answer = await _in_a_process(engine, call, arguments)
+    except asyncio.CancelledError:
+        if call.context is not None:
+            call.context.stopped("the attempt was stopped")
+        raise
+    return answer if type(answer) in _PLAIN else _meaning(engine, call, answer)
+
+
+async def _on_the_loop(work: FunctionWork, arguments: Mapping[str, Any]) -> Any:
+    try:
+        answer = work.function(**arguments)
+        return await answer if hasattr(answer, "__await__") else answer
+    except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the whole loop
+        raise interrupted(error) from error
+
+
+async def _in_a_process(engine: Executor, call: Call, arguments: dict[str, Any]) -> Any:
+    work, workers = call.work, engine.world.workers
+    if work.reference is None or workers is None:
+        raise InternalError(f"{call.path} was to be called in a process without one")
+    wants_context = [p.name for p in work.parameters if p.source == "context"]
+    context = _context(engine, call)
+    facts = {name: getattr(context, name) for name in ("run_id", "path", "attempt", "key", "deadline")}
+    given = {name: value for name, value in arguments.items() if name not in wants_context}
+    tell = engine.log_for(call.path, call.attempt)
+
+    def hear(stream: str, chunk: bytes) -> None:
+        if stream == "report":
+            context.note(values.decode(chunk).get("metrics") or {})
+        tell(stream, chunk)
+
+    for name in wants_context:
+        if name != "ctx":
+            raise InternalError(f"{call.path}: a context in another process is called ctx, not {name}")
+    return values.decode(await workers.call(Reference(*work.reference), given, context=facts, on_output=hear))
+
+
+# -- arguments --------------------------------------------------------------------------------------------------------
+
+
+def _argument(engine: Executor, call: Call, parameter: Parameter) -> Any:
+    match parameter.source:
+        case "node":
+            record = call.scope.record(parameter.key)
+            return record.output if engine.outputs.by_reference else record.copy()
+        case "context":
+            return _context(engine, call)
+        case "own":
+            return call.own
+        case "error":
+            return None if call.error is None else call.error()
+        case "argument":
+            found = call.scope.name(parameter.key)
+        case _:
+            found = call.scope.special(parameter.source)
+    if engine.outputs.by_reference or type(found) in _PLAIN:
+        return found
+    return values.plain(found)
+
+
+def _context(engine: Executor, call: Call) -> TaskContext:
+    if call.context is None:
+        left = None if call.deadline is None else call.deadline - engine.clock.monotonic()
+        call.context = TaskContext(
+            run_id=engine.world.run_id,
+            path=call.path,
+            attempt=call.attempt,
+            key=call.key,
+            deadline=None if left is None else engine.clock.now() + left,
+            log=engine.log_for(call.path, call.attempt),
+            parent=engine.world.token,
+        )
+    return call.context
+
+
+async def _prepare(engine: Executor, call: Call) -> None:
+    """Look at the world before the first attempt acts; what was seen is durable before it does."""
+    prepares, evaluator = call.work.prepares, engine.evaluator
+    if prepares is None or evaluator.prepared(call.path) is not None:
+        return
+    assert engine.world.threads is not None
+    keep = engine.outputs.keep_bytes
+    seen = await engine.world.threads.call(prepares.prepare, {"keep": keep})
+    evaluator.remember_prepared(call.path, seen)
+    await engine.durable()
+
+
+# -- what an answer means ---------------------------------------------------------------------------------------------
+
+
+def _meaning(engine: Executor, call: Call, answer: Any) -> Any:
+    if isinstance(answer, Skip):
+        raise answer
+    undo = None
+    if isinstance(answer, Compensated):
+        undo = _undo_of(engine, call.path, answer)
+        answer = answer.value
+    if isinstance(answer, TaskResult):
+        return _task_result(call, answer, undo)
+    used = call.used
+    return answer if undo is None and used is None else Output(answer, undo=undo, used=used)
+
+
+def _task_result(call: Call, result: TaskResult, undo: Undo | None) -> Output:
+    used = call.used
+    if result.metrics is not None:
+        tokens, cost = result.metrics.tokens_used or 0, result.metrics.cost_usd or 0.0
+        used = Usage(float(tokens), float(cost)) if tokens or cost else used
+    if result.status in ("BLOCKED", "NEEDS_REPLAN"):
+        raise TaskBlocked(result, used)
+    issue = (result.error or "it is done in part") if result.status == "PARTIAL" else ""
+    return Output(result, issue=issue, undo=undo, used=used)
+
+
+def _undo_of(engine: Executor, path: str, answer: Compensated) -> Undo:
+    """How the engine remembers it: as data where it is one of the ready-made ways, else for as long as it lives."""
+    ready = getattr(answer.undo, "as_data", None)
+    if ready is not None:
+        kind, data = ready()
+        return Undo(kind, msgspec.Raw(values.encode(data)))
+    engine.undoing.functions[path] = answer.undo
+    return Undo("", NULL)

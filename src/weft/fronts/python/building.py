@@ -1,0 +1,189 @@
+"""A workflow while it is being built: tasks with ids, and the edges between them, checked as they are added.
+
+An edge comes from three things that a user says: `needs`, a parameter named as a task, and what tasks read and write.
+The first two are here, so that a cycle or a wrong name is an error where it is written; the third is looked at when all
+tasks are known (compile.py). A parameter may name a task that is added later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weft.errors import CycleError, DuplicateTaskError, InputError, UnknownTaskError, nearest
+from weft.fronts.python.combinators import Combinator, MapTask, Sequence, TryCatch
+from weft.fronts.python.signature import parameters_of
+from weft.fronts.python.task import Task
+from weft.graph.order import Order
+
+MAX_ID = 200
+
+
+class Building:
+    """Tasks by id, in the order of addition. A rejected task or edge leaves everything as it was."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, Task] = {}
+        self.order = Order()
+        self.version = 0
+        """Changes with every change."""
+        self._ids: list[str] = []
+        self._index: dict[str, int] = {}
+        self._of_function: dict[int, str | None] = {}
+        """The id under which a function was added, by the function's identity; None when there are several."""
+        self._awaited: dict[str, list[int]] = {}
+        """Names that tasks refer to and that are no tasks yet (or never: arguments)."""
+
+    def add(self, task: Task, id: str) -> None:  # noqa: A002 - the API's name
+        """Add a task. Raises InputError, DuplicateTaskError, UnknownTaskError, CycleError."""
+        check_id(id)
+        if id in self.tasks:
+            raise DuplicateTaskError(id)
+        needs = [self.resolve(need) for need in task.settings.needs]
+        names = list(references(task))
+        node = self.order.add()
+        self.tasks[id] = task
+        self._index[id] = node
+        self._ids.append(id)
+        try:
+            if id in names:
+                raise CycleError([id, id])
+            self._connect_new(node, [*needs, *(name for name in names if name in self.tasks)], id)
+        except BaseException:
+            self.order.drop_last()
+            self._ids.pop()
+            del self.tasks[id], self._index[id]
+            raise
+        for name in names:
+            if name not in self.tasks:
+                self._awaited.setdefault(name, []).append(node)
+        self._awaited.pop(id, None)
+        self._remember(task, id)
+        self.version += 1
+
+    def _connect_new(self, node: int, needs: list[str], id: str) -> None:  # noqa: A002 - the API's name
+        for need in needs:
+            self.order.connect(self._index[need], node)
+        for waiting in self._awaited.get(id, ()):
+            if cycle := self.order.connect(node, waiting):
+                raise self._cycle(cycle)
+
+    def connect(self, prerequisite: object, dependent: object) -> None:
+        """`dependent` runs after `prerequisite`. Raises UnknownTaskError, CycleError; the graph is then as it was."""
+        first, second = self.resolve(prerequisite), self.resolve(dependent)
+        if cycle := self.order.connect(self._index[first], self._index[second]):
+            raise self._cycle(cycle)
+        self.version += 1
+
+    def _cycle(self, way: list[int]) -> CycleError:
+        """The way leads from the dependent to the prerequisite; the refused edge closes it. The first added is first."""
+        at = way.index(min(way))
+        ids = [self._ids[i] for i in way[at:] + way[:at]]
+        return CycleError([*ids, ids[0]])
+
+    def resolve(self, given: object) -> str:
+        """The id of a task given as id, task or function. Raises UnknownTaskError, InputError."""
+        if isinstance(given, str):
+            if given not in self.tasks:
+                raise UnknownTaskError(given, nearest(given, list(self.tasks), count=3))
+            return given
+        function = given.function if isinstance(given, Task) else given
+        for thing in (given, function):
+            found = self._of_function.get(id(thing), "")
+            if found is None:
+                raise InputError(f"{_called(function)} was added more than once", hint="name the task by its id")
+            if found and (self.tasks[found] is thing or self.tasks[found].function is thing):
+                return found
+        if isinstance(given, Task) and given.id in self.tasks:
+            return given.id
+        raise UnknownTaskError(_called(given), nearest(_called(given), list(self.tasks), count=3))
+
+    def _remember(self, task: Task, task_id: str) -> None:
+        for thing in (task, task.function):
+            if thing is not None:
+                self._of_function[id(thing)] = None if id(thing) in self._of_function else task_id
+
+    @property
+    def ids(self) -> list[str]:
+        """All ids, in the order of addition."""
+        return self._ids
+
+    def needs(self, id: str) -> list[str]:  # noqa: A002 - the API's name
+        """The ids that a task waits for, in the order in which that was said."""
+        return [self._ids[i] for i in self.order.before(self._index[id])]
+
+    def place(self, id: str) -> int:  # noqa: A002 - the API's name
+        """Where the task stands in an order in which every task comes after what it needs."""
+        return self.order.place(self._index[id])
+
+
+def _called(thing: object) -> str:
+    if isinstance(thing, Task):
+        return thing.name or thing.label
+    return str(getattr(thing, "__name__", thing))
+
+
+def check_id(id: object) -> None:  # noqa: A002 - the API's name
+    """Raise InputError for what cannot be a task's id: paths are made of ids."""
+    if not isinstance(id, str) or not id:
+        raise InputError(f"the id is {id!r}; it must be a text that is not empty", hint="pass id=...")
+    wrong = next((c for c in id if c in "/[]" or not c.isprintable()), None)
+    if wrong is not None:
+        raise InputError(f"the id {id!r} has {wrong!r} in it", hint="ids make up paths: no / [ ] and nothing invisible")
+    if len(id) > MAX_ID:
+        raise InputError(f"the id {id[:40]!r}... has {len(id)} characters; {MAX_ID} are allowed")
+
+
+# -- what a task refers to --------------------------------------------------------------------------------------------
+
+
+def references(task: Task, bound: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The names that a task asks for and that nothing inside it gives: tasks around it, or arguments."""
+    yield from dict.fromkeys(_references(task, bound))
+
+
+def _references(task: Task, bound: frozenset[str]) -> Iterator[str]:
+    yield from (name for name in own_parameters(task) if name not in bound)
+    if isinstance(task, MapTask):
+        if isinstance(task.over, str):
+            yield task.over
+        yield from _references(task.each, bound | {item_parameter(task.each), "index", "item"})
+    elif isinstance(task, Combinator):
+        yield from _inside(task, bound)
+    yield from _references_of_undo(task, bound)
+
+
+def _inside(task: Combinator, bound: frozenset[str]) -> Iterator[str]:
+    seen = bound
+    for name, part in task.named():
+        handles = isinstance(task, TryCatch) and part is task.inner[1][1]
+        yield from _references(part, seen | {"error"} if handles else seen)
+        yield from (need for need in part.settings.needs if isinstance(need, str) and need not in seen)
+        if isinstance(task, Sequence):
+            seen |= {name}
+
+
+def _references_of_undo(task: Task, bound: frozenset[str]) -> Iterator[str]:
+    undo = task.settings.compensate
+    function = undo.function if isinstance(undo, Task) else undo
+    if function is None or not callable(function):
+        return
+    asked = [a.name for a in parameters_of(function) if not is_context(a.name, context=a.context)]
+    yield from (name for name in asked[1:] if name not in bound)
+
+
+def own_parameters(task: Task) -> list[str]:
+    """The names of a function's parameters that are no context."""
+    if task.function is None:
+        return []
+    return [a.name for a in parameters_of(task.function) if not is_context(a.name, context=a.context)]
+
+
+def is_context(name: str, *, context: bool) -> bool:
+    """Whether a parameter is the task's context: annotated as one, or called `ctx`."""
+    return context or name == "ctx"
+
+
+def item_parameter(task: Task) -> str:
+    """The parameter of a mapped function that gets the item: `item`, else the first one."""
+    names = [name for name in own_parameters(task) if name != "index"]
+    return "item" if "item" in names or not names else names[0]

@@ -1,0 +1,320 @@
+"""From tasks to a Graph: combinators become blocks, functions leaves, what is read and written becomes edges and locks.
+
+    Sequence        group, its body one after the other         Retrying   retry, a body again while it fails
+    ParallelTasks   parallel, a branch for each part                       (a function: its leaf has the retries)
+    Conditional     group: the condition, then a choice         Timeout    group with a deadline
+    TryCatch        group, the handler its fallback             map_task   foreach
+
+Every block keeps the names inside to itself (`prefixes`). Parameters are bound here: to the nearest task of that name
+that has surely run by then, else to an argument of the run, else to the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from weft.errors import InputError, nearest
+from weft.fronts.python.binding import Scope, bind, bound_undo
+from weft.fronts.python.building import Building
+from weft.fronts.python.combinators import (
+    Combinator,
+    Conditional,
+    MapTask,
+    ParallelTasks,
+    Retrying,
+    Sequence,
+    Timeout,
+    TryCatch,
+)
+from weft.fronts.python.digests import Digests
+from weft.fronts.python.signature import is_async, reference_to
+from weft.fronts.python.task import Task
+from weft.graph.hazards import Access, hazard_edges
+from weft.graph.model import Graph, Node
+from weft.graph.work import ChoiceWork, ForeachWork, FunctionWork, Isolation, ParallelWork, Work
+from weft.policy import NO_RETRY, Limit
+
+MUTEX = "mutex:"
+"""What the names of keyed locks begin with, among the limits of a run."""
+_BODILESS = Work()
+
+
+def compile_tasks(
+    building: Building, arguments: Mapping[str, Any], limits: Mapping[str, Limit], *, journaled: bool
+) -> tuple[Graph, dict[str, Limit]]:
+    """The graph of all tasks, and the limits that its nodes name.
+
+    `arguments` are those of the run. Definitions get digests only when they are journaled. Raises InputError for a
+    parameter that nobody provides, an argument that nobody asks for, an isolation that cannot be.
+    """
+    made = _Compiler(building, arguments, limits, Digests() if journaled else None)
+    graph = made.graph()
+    made.refuse_unused()
+    return graph, made.limits
+
+
+def drawing_of(building: Building, limits: Mapping[str, Limit]) -> Graph:
+    """The graph as it would be with all arguments: to look at, not to run."""
+    return _Compiler(building, {}, limits, None, lenient=True).graph()
+
+
+def data_edges(building: Building) -> list[tuple[str, str]]:
+    """Pairs of ids, the first before the second, because of what they read and write: in program order, which is that
+    of addition, except where dependencies say otherwise.
+    """
+    touching = [i for i in building.ids if building.tasks[i].settings.reads or building.tasks[i].settings.writes]
+    touching.sort(key=building.place)
+    return hazard_edges([access(building, id) for id in touching])
+
+
+def access(building: Building, id: str) -> Access:  # noqa: A002 - the API's name
+    """What a task touches."""
+    said = building.tasks[id].settings
+    return Access(id, said.reads, said.writes, said.mutex)
+
+
+class _Compiler:
+    def __init__(
+        self,
+        building: Building,
+        arguments: Mapping[str, Any],
+        limits: Mapping[str, Limit],
+        digests: Digests | None,
+        *,
+        lenient: bool = False,
+    ) -> None:
+        self.building = building
+        self.arguments = arguments
+        self.limits = dict(limits)
+        self.known_limits = limits
+        self.digests = digests
+        self.lenient = lenient
+        self.used: set[str] = set()
+        self.count = 0
+
+    def graph(self) -> Graph:
+        building = self.building
+        needs = {id: building.needs(id) for id in building.ids}  # noqa: A001 - the API's name
+        for first, second in data_edges(building):
+            if first not in needs[second]:
+                needs[second].append(first)
+        scope = Scope(building.tasks, self.arguments, self.used, lenient=self.lenient)
+        nodes = [self.node(building.tasks[id], id, scope, tuple(needs[id])) for id in building.ids]  # noqa: A001
+        graph = Graph(nodes)
+        return graph if self.digests is None else self.digests.sealed(graph, building)
+
+    def refuse_unused(self) -> None:
+        """Raise for an argument that no task asks for."""
+        for name in self.arguments:
+            if name not in self.used:
+                close = nearest(name, self.wanted())
+                hint = f"did you mean {close[0]!r}?" if close else "a task gets it by a parameter of that name"
+                raise InputError(f"no task asks for the argument {name!r}", hint=hint)
+
+    def wanted(self) -> list[str]:
+        """Every parameter name that is no task."""
+        from weft.fronts.python.building import references
+
+        tasks = self.building.tasks
+        return sorted({name for task in tasks.values() for name in references(task) if name not in tasks})
+
+    # -- nodes ------------------------------------------------------------------------------------------------------
+
+    def node(self, task: Task, id: str, scope: Scope, needs: tuple[str, ...] = ()) -> Node:  # noqa: A002
+        """One task with everything inside it."""
+        said = task.settings
+        if said.retry is not None and task.function is None:
+            raise InputError(f"{scope.path(id)}: retry is for functions", hint=f"weft.Retrying({task.label}, policy)")
+        order, self.count = self.count, self.count + 1
+        fields: dict[str, Any] = {
+            "id": id,
+            "needs": needs,
+            "order": order,
+            "timeout": said.timeout,
+            "on_failure": said.on_failure,
+            "label": task.label,
+        }
+        self._undo(task, id, scope, fields)
+        if isinstance(task, MapTask):
+            self._foreach(task, id, scope, fields)
+        elif isinstance(task, Combinator):
+            fields["prefixes"] = True
+            self._block(task, scope.inside(id), fields)
+        else:
+            self._leaf(task, id, scope, fields)
+        node = Node(**fields)
+        if self.digests is not None:
+            self.digests.define(node, task)
+        return node
+
+    def _leaf(self, task: Task, id: str, scope: Scope, fields: dict[str, Any]) -> None:  # noqa: A002
+        said, function = task.settings, task.function
+        assert function is not None
+        isolation, reference = self._place(task, scope.path(id))
+        retry = said.retry or NO_RETRY
+        fields |= {
+            "effect": said.effect or "idempotent",
+            "retry": retry,
+            "limits": self._limits(task, scope.path(id)),
+            "estimate": said.estimate,
+            "work": FunctionWork(
+                function=function,
+                parameters=bind(task, scope, id),
+                isolation=isolation,
+                reference=reference,
+                retry_on=worth_retrying(said.retry_on) if retry.max_attempts > 1 else None,
+                prepares=said.compensate if hasattr(said.compensate, "prepare") else None,
+                verifies=said.writes if said.verify_writes else None,
+            ),
+        }
+
+    def _place(self, task: Task, path: str) -> tuple[Isolation, tuple[str, str, str | None] | None]:
+        function, wanted = task.function, task.settings.isolation
+        assert function is not None
+        runs_in_loop = is_async(function)
+        if wanted == "process":
+            reference = reference_to(function)
+            if reference is None:
+                raise InputError(
+                    f'{path}: isolation="process" needs a function that can be imported',
+                    hint="define it at the top level of a module; a lambda or an inner function cannot be found there",
+                )
+            return "process", reference
+        if wanted == "thread" and runs_in_loop:
+            raise InputError(
+                f"{path} is async, so it runs in the loop, not in a thread", hint="drop isolation, or async"
+            )
+        return wanted or ("loop" if runs_in_loop else "thread"), None
+
+    def _limits(self, task: Task, path: str) -> tuple[str, ...]:
+        said = task.settings
+        for name in said.limit:
+            if name not in self.known_limits:
+                close = nearest(name, list(self.known_limits))
+                hint = f"did you mean {close[0]!r}?" if close else "declare it: Workflow(limits={...})"
+                raise InputError(f"{path}: there is no limit {name!r}", hint=hint)
+        locks = sorted(f"{MUTEX}{name}" for name in set(said.mutex))
+        for lock in locks:
+            self.limits.setdefault(lock, Limit(concurrency=1))
+        return (*said.limit, *locks)
+
+    def _undo(self, task: Task, id: str, scope: Scope, fields: dict[str, Any]) -> None:  # noqa: A002
+        undo = task.settings.compensate
+        if undo is None:
+            return
+        work = bound_undo(undo, scope, id)
+        fields["compensation"] = Graph([Node(id=f"{id}-undo", work=work, label="undo")])
+        if isinstance(undo, Task) and undo.settings.retry is not None:
+            fields["compensation_retry"] = undo.settings.retry
+
+    # -- blocks -----------------------------------------------------------------------------------------------------
+
+    def _foreach(self, task: MapTask, id: str, scope: Scope, fields: dict[str, Any]) -> None:  # noqa: A002
+        each = task.each
+        inner = self.node(each, each.name or "each", scope.inside(id).mapping(each))
+        fields |= {
+            "kind": "foreach",
+            "prefixes": True,
+            "bodies": (Graph([inner], chain=True),),
+            "concurrency": task.concurrency,
+            "work": ForeachWork(collection=scope.collection(task.over, id), ordered=task.ordered),
+        }
+
+    def _block(self, task: Combinator, inside: Scope, fields: dict[str, Any]) -> None:
+        parts = task.named()
+        match task:
+            case Sequence():
+                nodes = []
+                for name, part in parts:
+                    nodes.append(self.node(part, name, inside))
+                    inside = inside.after(name)
+                fields |= {"kind": "group", "bodies": (Graph(nodes, chain=True),), "work": _BODILESS}
+            case ParallelTasks():
+                bodies = tuple([Graph([self.node(part, name, inside)], chain=True) for name, part in parts])
+                fields |= {
+                    "kind": "parallel",
+                    "bodies": bodies,
+                    "concurrency": task.concurrency,
+                    "work": ParallelWork(),
+                }
+                fields["on_failure"] = task.settings.on_failure or task.on_failure
+            case Conditional():
+                self._conditional(parts, inside, fields)
+            case TryCatch():
+                body, handler = (
+                    Graph([self.node(part, name, inside.handling() if i else inside)], chain=True)
+                    for i, (name, part) in enumerate(parts)
+                )
+                fields |= {"kind": "group", "bodies": (body,), "fallback": handler, "work": _BODILESS}
+            case Retrying():
+                self._retrying(task, parts[0], inside, fields)
+            case Timeout():
+                own = task.settings.timeout
+                fields["timeout"] = task.seconds if own is None else min(own, task.seconds)
+                fields |= {"kind": "group", "bodies": (self._body(parts[0], inside),), "work": _BODILESS}
+
+    def _body(self, named: tuple[str, Task], inside: Scope) -> Graph:
+        name, part = named
+        return Graph([self.node(part, name, inside)], chain=True)
+
+    def _conditional(self, parts: list[tuple[str, Task]], inside: Scope, fields: dict[str, Any]) -> None:
+        """The condition is a task like others: it may take its time, fail, and be seen."""
+        (asked, condition), *ways = parts
+        asks = self.node(condition, asked, inside)
+        order, self.count = self.count, self.count + 1
+        bodies = tuple([self._body(way, inside.after(asked)) for way in ways])
+        conditions = (Truth(asked), None)[: len(ways)]
+        choice = Node(
+            id="if", kind="choice", bodies=bodies, order=order, label="choice", work=ChoiceWork(conditions=conditions)
+        )
+        if self.digests is not None:
+            self.digests.define(choice, None)
+        fields |= {"kind": "group", "bodies": (Graph([asks, choice], chain=True),), "work": _BODILESS}
+
+    def _retrying(self, task: Retrying, part: tuple[str, Task], inside: Scope, fields: dict[str, Any]) -> None:
+        name, inner = part
+        if inner.function is not None:  # a function's own retries keep its path and its key
+            settings = inner.settings
+            said = {"retry": task.policy, "retry_on": task.on or settings.retry_on}
+            again = Task(inner.function, id=inner.id, settings=msgspec.structs.replace(settings, **said))
+            fields |= {"kind": "group", "bodies": (self._body((name, again), inside),), "work": _BODILESS}
+            return
+        fields |= {"kind": "retry", "bodies": (self._body(part, inside),), "work": _BODILESS, "retry": task.policy}
+
+
+class Truth:
+    """Whether the output of a node is true, as Python sees it."""
+
+    def __init__(self, id: str) -> None:  # noqa: A002 - the API's name
+        self.id = id
+
+    def evaluate(self, scope: Any, local: Mapping[str, Any] | None = None, /) -> Any:
+        return bool(scope.node(self.id, "output"))
+
+
+def worth_retrying(said: Any) -> Any:
+    """Which errors of a function another try may help against: those that were named, else all but those that say the
+    code or its data is wrong.
+    """
+    if said is None:
+        return _not_our_fault
+    if isinstance(said, type | tuple):
+        return lambda error: isinstance(error, said)
+    return said
+
+
+_WRONG = (TypeError, AttributeError, NameError, ImportError, SyntaxError, AssertionError, NotImplementedError)
+_WRONG_NAMES = frozenset({"ValidationError", "JSONDecodeError", "UnicodeError"})
+
+
+def _not_our_fault(error: BaseException) -> bool:
+    from weft.errors import AttemptError, WeftError
+
+    if isinstance(error, AttemptError):
+        return error.retryable
+    if isinstance(error, (*_WRONG, WeftError)):
+        return False
+    return _WRONG_NAMES.isdisjoint(cls.__name__ for cls in type(error).__mro__)

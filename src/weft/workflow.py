@@ -1,0 +1,490 @@
+"""The Python door: a workflow of functions, or a document, built, looked at and run.
+
+flow = weft.Workflow("etl")
+
+@flow.task
+async def extract() -> list[dict]: ...
+
+@flow.task(retry=3, timeout=30)
+def transform(extract): ...            # a parameter named as a task is its output
+
+result = flow.run()                    # or: await flow.execute(...)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from weft.app import embedding
+from weft.app.embedding import How, Place
+from weft.errors import EmptyWorkflowError, InputError, nearest
+from weft.fronts.python.building import Building
+from weft.fronts.python.combinators import MapTask
+from weft.fronts.python.compile import access, compile_tasks, data_edges, drawing_of
+from weft.fronts.python.task import Settings, Task, as_task, seconds, settings_of, whole
+from weft.graph import analysis
+from weft.graph.hazards import Hazard, hazards
+from weft.graph.model import Graph
+from weft.graph.render import html, mermaid
+from weft.graph.work import Constant, Program
+from weft.policy import FailurePolicy, Rollback
+from weft.results import RunResult
+
+if TYPE_CHECKING:
+    from weft.backends.base import Backend
+    from weft.cancellation import CancellationToken
+    from weft.engine.sitting import Arguments
+    from weft.event_types import Event
+    from weft.fronts.flow import Loaded
+    from weft.text.source import Diagnostic
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+Schedule = Literal["dataflow", "waves", "sequential"]
+SCHEDULES = ("dataflow", "waves", "sequential")
+
+
+class Workflow:
+    """Tasks, and the order between them.
+
+    `limits` are named limits that tasks share: `{"api": 5, "mail": "10/s"}`, or `weft.Limit` values. `on_failure` is
+    what the first failed task does to the others (`finish`, `cancel`, `continue`), `rollback` which compensations run
+    when the run fails or is cancelled (`all`, `dependencies`, `none`).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        limits: Mapping[str, Any] | None = None,
+        on_failure: FailurePolicy = "finish",
+        rollback: Rollback = "all",
+    ) -> None:
+        if not isinstance(name, str) or not name:
+            raise InputError(f"the name is {name!r}; it must be a text that is not empty")
+        _one_of("on_failure", on_failure, ("finish", "cancel", "continue"))
+        _one_of("rollback", rollback, ("all", "dependencies", "none"))
+        self.name = name
+        self.on_failure: FailurePolicy = on_failure
+        self.rollback: Rollback = rollback
+        self.limits = embedding.limits_of(limits or {})
+        self._building = Building()
+        self._compiled: dict[object, tuple[Graph, Any]] = {}
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    @overload
+    def task(self, function: F, /) -> F: ...
+    @overload
+    def task(self, *, id: str | None = None, **settings: Any) -> Callable[[F], F]: ...
+    def task(self, function: Any = None, /, *, id: str | None = None, **settings: Any) -> Any:  # noqa: A002
+        """Add the decorated function as a task; takes what `add_task` takes. Returns the function as it is."""
+
+        def add(decorated: F) -> F:
+            self.add_task(decorated, id=id, **settings)
+            return decorated
+
+        return add if function is None else add(function)
+
+    def add_task(self, task: Any, *, id: str | None = None, **settings: Any) -> Task:  # noqa: A002 - the API's name
+        """Add a function or a combinator as a task; `id` is the function's name if not given.
+
+        Settings: `needs` (ids, tasks or functions), `retry` (a `weft.Retry`, or how many times to try again),
+        `retry_on` (exception classes, or a function of the exception), `timeout` (seconds, per attempt), `effect`
+        (`pure`, `idempotent`, `once`), `compensate` (a function of the output, a task, or one of `weft.undo`),
+        `isolation` (`loop`, `thread`, `process`), `reads`, `writes`, `mutex` (lists of names), `limit` (a name of the
+        workflow's limits), `on_failure`, `estimate` (`{"tokens": ..., "cost_usd": ...}`), `verify_writes`,
+        `description`.
+
+        Raises InputError for a setting that cannot be, DuplicateTaskError, UnknownTaskError, CycleError; the workflow
+        is then as it was.
+        """
+        stated = as_task(task)
+        known = settings_of.__kwdefaults__ or {}
+        for name in settings:
+            if name not in known:
+                close = nearest(name, list(known))
+                hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+                raise InputError(f"there is no setting {name!r} for a task", hint=hint)
+        if settings:
+            stated = _with_settings(stated, settings_of(**settings).over(stated.settings))
+        chosen = id if id is not None else stated.name
+        if not chosen:
+            raise InputError(f"{stated!r} has no name", hint="pass id=...")
+        self._building.add(stated, chosen)
+        return stated
+
+    def map_task(
+        self,
+        function: Any,
+        over: Any,
+        *,
+        concurrency: int = 8,
+        ordered: bool = True,
+        id: str | None = None,  # noqa: A002 - the API's name
+        **settings: Any,
+    ) -> Task:
+        """Add a task that calls `function` for each item of `over`: the id of a task, the name of an argument, or an
+        iterable or async iterable, which is read item by item.
+
+        The item is its parameter `item`, else its first one; `index` is the item's index from 0. At most `concurrency`
+        run at once. The output is the list of results, in the order of the items, or with `ordered=False` in that in
+        which they were done.
+        """
+        of_map = {name: settings.pop(name) for name in ("needs", "on_failure", "compensate") if name in settings}
+        each = as_task(function)
+        if settings:
+            each = _with_settings(each, settings_of(**settings).over(each.settings))
+        chosen = over if isinstance(over, str) or _is_items(over) else self._building.resolve(over)
+        return self.add_task(MapTask(each, chosen, concurrency, ordered=ordered, id=id or ""), id=id, **of_map)
+
+    def add_dependency(self, prerequisite: Any, dependent: Any) -> None:
+        """`dependent` runs after `prerequisite`, each an id, a task or a function.
+
+        Raises UnknownTaskError, and CycleError with the whole cycle; the workflow is then as it was.
+        """
+        self._building.connect(prerequisite, dependent)
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """The tasks by id, in the order of addition."""
+        return dict(self._building.tasks)
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+
+    def execution_layers(self) -> list[list[str]]:
+        """The ids in topological layers: a task's layer is its longest distance from a root; in a layer, the order of
+        addition. Raises EmptyWorkflowError.
+        """
+        graph = self._shape()
+        return [[graph.nodes[i].id for i in layer] for layer in analysis.layers(graph)]
+
+    def execution_order(self) -> list[str]:
+        """The ids, layer by layer. Raises EmptyWorkflowError."""
+        return [id for layer in self.execution_layers() for id in layer]  # noqa: A001 - the API's name
+
+    def critical_path(self, durations: Mapping[str, float] | None = None) -> list[str]:
+        """The ids of the heaviest path. `durations` are seconds by id; a task that is not in it weighs 1."""
+        graph = self._shape()
+        weights = [1.0 if durations is None else durations.get(node.id, 1.0) for node in graph.nodes]
+        return [graph.nodes[i].id for i in analysis.critical_path(graph, weights)]
+
+    def hazards(self) -> list[Hazard]:
+        """Every pair of tasks that clash by what they read and write or by a mutex, in program order."""
+        return hazards([access(self._building, id) for id in self._building.ids])
+
+    def compensation_coverage(self) -> dict[str, bool]:
+        """For each task whether something undoes it."""
+        return {id: task.settings.compensate is not None for id, task in self._building.tasks.items()}
+
+    def check(self, arguments: Mapping[str, Any] | None = None) -> None:
+        """Raise what `execute` would raise before anything runs."""
+        self._program(arguments or {}, journaled=False)
+
+    def to_mermaid(self) -> str:
+        """The workflow as a Mermaid flowchart."""
+        return mermaid(self._drawn())
+
+    def _repr_html_(self) -> str:
+        return html(self.name, self._drawn() if self._building.ids else Graph())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {len(self.tasks)} tasks)"
+
+    def graph(self) -> Graph:
+        """The tasks as the graph that the scheduler runs, without what they do."""
+        return self._drawn()
+
+    def _shape(self) -> Graph:
+        """The top level, without what is inside: enough to look at, and made in no time."""
+        building = self._building
+        if not building.ids:
+            raise EmptyWorkflowError(f"the workflow {self.name!r} has no tasks", hint="add one with @flow.task")
+        return self._cached("shape", lambda: (_shape_of(building), None))[0]
+
+    def _drawn(self) -> Graph:
+        self._shape()
+        return self._cached("drawn", lambda: (drawing_of(self._building, self.limits), None))[0]
+
+    def _cached(self, key: object, make: Callable[[], tuple[Graph, Any]]) -> tuple[Graph, Any]:
+        full = (self._building.version, key)
+        if full not in self._compiled:
+            self._compiled = {k: v for k, v in self._compiled.items() if k[0] == full[0]}  # type: ignore[index]
+            self._compiled[full] = make()
+        return self._compiled[full]
+
+    # -- running ----------------------------------------------------------------------------------------------------
+
+    async def execute(
+        self,
+        *,
+        arguments: Mapping[str, Any] | None = None,
+        schedule: Schedule | None = None,
+        jobs: int | None = None,
+        journal: Place = None,
+        timeout: float | None = None,
+        token: CancellationToken | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        backend: Backend | None = None,
+    ) -> RunResult:
+        """Run to the end. A failed task gives a result whose status is `failed`; a mistake in the workflow raises.
+
+        `schedule`: `dataflow` starts a task as soon as what it needs is done, the critical path first; `waves` runs
+        layer by layer; `sequential` one task at a time in `execution_order()`. `jobs` run at once at most. `journal` is
+        a folder (`".weft"`) in which the run is kept and can be resumed; without one it lives in memory. `timeout` is
+        for the whole run, in seconds. `token` cancels it; `on_event` is told of every event after its commit. `backend`
+        calls the functions instead of Weft: for tests.
+        """
+        how = how_of(schedule, jobs, timeout, token, on_event, backend)
+        given = dict(arguments or {})
+        program = self._program(given, journaled=journal is not None)
+        folder = self._folder()
+        return await embedding.execute(program, self._given(given), how, journal, folder=folder, project=folder)
+
+    async def execute_parallel(self, **options: Any) -> RunResult:
+        """`execute(schedule="waves")`: fork-join by layers."""
+        return await self.execute(schedule="waves", **options)
+
+    def run(self, *, check: bool = True, **options: Any) -> RunResult:
+        """`execute`, without `await`: also where a loop runs already, as in a notebook.
+
+        Raises WorkflowFailed, with every error, when the run failed and `check` is true.
+        """
+        result = in_a_loop_of_its_own(self.execute(**options))
+        if check:
+            result.raise_for_status()
+        return result
+
+    def _folder(self) -> Path:
+        return Path.cwd()
+
+    def _given(self, arguments: Mapping[str, Any]) -> Arguments:
+        from weft.engine.sitting import Arguments
+
+        return Arguments(input=dict(arguments))
+
+    def _program(self, arguments: Mapping[str, Any], *, journaled: bool) -> Program:
+        """The program for these arguments. Raises EmptyWorkflowError, InputError."""
+        self._shape()
+        mapped = any(isinstance(task, MapTask) for task in self._building.tasks.values())
+        if mapped:  # what is gone over is part of the graph
+            graph, limits = compile_tasks(self._building, arguments, self.limits, journaled=journaled)
+        else:
+            graph, limits = self._cached(
+                (journaled, *sorted(arguments)),
+                lambda: compile_tasks(self._building, arguments, self.limits, journaled=journaled),
+            )
+        return Program(
+            name=self.name,
+            graph=graph,
+            output=Constant(None),
+            limits=limits,
+            on_failure=self.on_failure,
+            rollback=self.rollback,
+            digest=_digest_of(graph) if journaled else "",
+        )
+
+
+class LoadedWorkflow(Workflow):
+    """A document, with the methods of a workflow. Its tasks are stated in its file."""
+
+    def __init__(self, loaded: Loaded, program: Program, config: Mapping[str, Any] | None = None) -> None:
+        super().__init__(program.name, on_failure=program.on_failure, rollback=program.rollback)
+        self.loaded = loaded
+        self.program = program
+        self._config = dict(config or {})
+
+    def add_task(self, task: Any, *, id: str | None = None, **settings: Any) -> Task:  # noqa: A002 - the API's name
+        raise InputError(f"{self.program.document} states its own tasks", hint="add it to the document")
+
+    def add_dependency(self, prerequisite: Any, dependent: Any) -> None:
+        raise InputError(f"{self.program.document} states its own order", hint="add it to the document: needs=...")
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        return {node.id: Task(id=node.id) for node in self.program.graph.nodes}
+
+    def execution_layers(self) -> list[list[str]]:
+        """As of every workflow; an empty document has no layers."""
+        return super().execution_layers() if self.program.graph.nodes else []
+
+    def hazards(self) -> list[Hazard]:
+        return []
+
+    def compensation_coverage(self) -> dict[str, bool]:
+        return {node.id: node.compensation is not None for node in self.program.graph.nodes}
+
+    def _shape(self) -> Graph:
+        return self.program.graph
+
+    def _drawn(self) -> Graph:
+        return self.program.graph
+
+    def _folder(self) -> Path:
+        return Path(str(self.program.document)).parent
+
+    def _program(self, arguments: Mapping[str, Any], *, journaled: bool) -> Program:
+        return self.program
+
+    def _given(self, arguments: Mapping[str, Any]) -> Arguments:
+        return embedding.document_arguments(self.loaded, self._config, arguments)
+
+
+# -- documents and runs -----------------------------------------------------------------------------------------------
+
+
+def load(path: str | Path, *, config: Mapping[str, Any] | None = None) -> Workflow:
+    """A document as a workflow; `execute(arguments=...)` gives its input. Raises DocumentError, NotFoundError."""
+    from weft.app.documents import program_of
+
+    program, loaded = program_of(path)
+    return LoadedWorkflow(loaded, program, config)
+
+
+async def run_document(
+    path: str | Path,
+    *,
+    config: Mapping[str, Any] | None = None,
+    input: Mapping[str, Any] | None = None,  # noqa: A002 - the document's word
+    **options: Any,
+) -> RunResult:
+    """Run a document to its end; `options` are those of `Workflow.execute`."""
+    return await load(path, config=config).execute(arguments=input, **options)
+
+
+def run_document_sync(path: str | Path, **options: Any) -> RunResult:
+    """`run_document`, without `await`: also where a loop runs already."""
+    return in_a_loop_of_its_own(run_document(path, **options))
+
+
+async def resume(
+    run_id: str,
+    workflow: Workflow,
+    *,
+    journal: Place = ".weft",
+    arguments: Mapping[str, Any] | None = None,
+    jobs: int | None = None,
+    timeout: float | None = None,
+    token: CancellationToken | None = None,
+    on_event: Callable[[Event], object] | None = None,
+    backend: Backend | None = None,
+    accept_changes: bool = False,
+    take_over: bool = False,
+) -> RunResult:
+    """Go on with a journaled run, in this process or another: what is done stays done, exactly the rest runs.
+
+    `run_id` may be shortened, or `last`. `arguments` are only those that no journal can keep (iterators). Raises
+    ChangedError when the tasks are not those that ran, unless `accept_changes`; OwnedError when another process works
+    on the run; NotFoundError; NotResumableError when there is nothing to go on with.
+    """
+    how = how_of(None, jobs, timeout, token, on_event, backend)
+    loaded = workflow.loaded if isinstance(workflow, LoadedWorkflow) else None
+    return await embedding.resume(
+        run_id,
+        lambda given, journaled: workflow._program(given, journaled=journaled),
+        how,
+        journal,
+        arguments=arguments,
+        loaded=loaded,
+        accept_changes=accept_changes,
+        take_over=take_over,
+    )
+
+
+def resume_sync(run_id: str, workflow: Workflow, **options: Any) -> RunResult:
+    """`resume`, without `await`: also where a loop runs already."""
+    return in_a_loop_of_its_own(resume(run_id, workflow, **options))
+
+
+def check(path: str | Path) -> list[Diagnostic]:
+    """All errors and warnings of a document, in its order; runs nothing. Raises NotFoundError, DeniedError."""
+    from weft.app.documents import load as read
+
+    return list(read(path).diagnostics)
+
+
+def events(run_id: str, *, journal: Place = ".weft") -> list[Event]:
+    """The journal of a run: everything that happened, in order. Raises NotFoundError, JournalError."""
+    return list(embedding.read_events(run_id, journal))
+
+
+# -- small things -----------------------------------------------------------------------------------------------------
+
+
+def task(function: Any = None, /, *, id: str = "", **settings: Any) -> Any:  # noqa: A002 - the API's name
+    """A task outside of a workflow, to be added to one or given to a combinator; also as a decorator."""
+
+    def state(decorated: Any) -> Task:
+        return _with_settings(as_task(decorated), settings_of(**settings), id)
+
+    return state if function is None else state(function)
+
+
+def how_of(schedule: str | None, jobs: Any, timeout: Any, token: Any, on_event: Any, backend: Any) -> How:
+    """The options of a run, checked. Raises InputError."""
+    if schedule is not None:
+        _one_of("schedule", schedule, SCHEDULES)
+    if jobs is not None:
+        whole("jobs", jobs)
+    return How(schedule, jobs, seconds("timeout", timeout), token, on_event, backend)
+
+
+def in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine, in a new event loop: here, or in a thread where one runs already."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    import contextvars
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1, thread_name_prefix="weft-run") as threads:
+        return threads.submit(contextvars.copy_context().run, asyncio.run, work).result()
+
+
+def _with_settings(stated: Task, settings: Settings, id: str = "") -> Task:  # noqa: A002 - the API's name
+    """The same task with other settings: one that was stated elsewhere is not changed."""
+    import copy
+
+    changed = copy.copy(stated)
+    changed.settings = settings
+    changed.id = id or stated.id
+    return changed
+
+
+def _is_items(over: Any) -> bool:
+    return hasattr(over, "__iter__") or hasattr(over, "__aiter__")
+
+
+def _one_of(setting: str, value: object, known: Iterable[str]) -> None:
+    words = tuple(known)
+    if value in words:
+        return
+    close = nearest(str(value), words)
+    hint = f"did you mean {close[0]!r}?" if close else None
+    raise InputError(f"{setting} is {value!r}; it must be {', '.join(words[:-1])} or {words[-1]}", hint=hint)
+
+
+def _shape_of(building: Building) -> Graph:
+    from weft.graph.model import Node
+
+    needs = {id: building.needs(id) for id in building.ids}  # noqa: A001 - the API's name
+    for first, second in data_edges(building):
+        needs[second].append(first)
+    return Graph([Node(id=id, needs=tuple(needs[id])) for id in building.ids])  # noqa: A001 - the API's name
+
+
+def _digest_of(graph: Graph) -> str:
+    from hashlib import sha256
+
+    from weft.graph.model import walk_paths
+
+    parts = [(path, node.digest) for node, path, _ in walk_paths(graph)]
+    return sha256(repr(parts).encode()).hexdigest()
+
+
+__all__ = ["LoadedWorkflow", "Workflow", "check", "events", "load", "resume", "run_document", "task"]
