@@ -1,0 +1,189 @@
+"""Run the peers and ourselves, and print what a task costs. Exits 0 also when a gate is missed: the table says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+from bench import engine
+from bench.table import Table
+from weft.journal.memory import MemoryStore
+from weft.journal.sqlite import SqliteStore
+
+PYTHON = Path("build/peers/.venv/bin/python")
+FACTOR = 30
+GATED = 10_000
+"""A task of the fastest durable peer has to cost so many times as much as ours, in a fan-out of this size."""
+PATIENCE = 90.0
+"""Seconds after which a case of a peer is given up."""
+
+
+class Case(msgspec.Struct, frozen=True):
+    """One workflow in one peer. `size` is the number of tasks; of `layered`, the side."""
+
+    peer: str
+    name: str
+    size: int
+    durable: bool = False
+
+    @property
+    def tasks(self) -> int:
+        return self.size**2 if self.name.startswith("layered") else self.size
+
+    @property
+    def what(self) -> str:
+        size = f"{self.size} x {self.size}" if self.name.startswith("layered") else f"{self.size:,}"
+        kept = "durable" if self.durable else "in memory"
+        return f"{self.peer}: {self.name} {size}, {kept}"
+
+
+CASES = [
+    Case("langgraph", "fan", 10_000, True),
+    Case("langgraph", "fan", 2_000, True),
+    Case("langgraph", "fan-functional", 10_000, True),
+    Case("langgraph", "chain", 2_000, True),
+    Case("langgraph", "layered", 20, True),
+    Case("dbos", "fan", 10_000, True),
+    Case("dbos", "chain", 2_000, True),
+    Case("dbos", "layered", 30, True),
+    Case("prefect", "fan", 500, True),
+    Case("prefect", "chain", 200, True),
+    Case("prefect", "layered", 10, True),
+    Case("dask", "fan", 10_000),
+    Case("dask", "chain", 2_000),
+    Case("dask", "layered", 100),
+    Case("dask", "fan-threads", 10_000),
+    Case("dask", "chain-threads", 2_000),
+    Case("dask", "layered-threads", 100),
+    Case("hamilton", "fan", 10_000),
+    Case("hamilton", "chain", 2_000),
+    Case("hamilton", "layered", 100),
+]
+"""Sizes that each ends within the patience for it: a slower peer gets fewer tasks, and is compared by task."""
+
+OURS: dict[str, Callable[[str, int, Path], float]] = {
+    "weft, journaled": lambda name, size, folder: _ours(name, size, SqliteStore(folder / ".weft")),
+    "weft, in memory": lambda name, size, folder: _ours(name, size, MemoryStore()),
+}
+"""Our own rows: seconds of a run of the workflow of that name and size."""
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "HAMILTON_TELEMETRY_ENABLED": "false",
+    "LANGCHAIN_TRACING_V2": "false",
+    "LANGSMITH_TRACING": "false",
+    "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "60",
+    # Whoever looks for the net all the same finds a closed door.
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "NO_PROXY": "127.0.0.1,localhost",
+}
+
+
+def main(wanted: list[str]) -> None:
+    """Run the named peers, or all."""
+    table = Table()
+    Path("build").mkdir(exist_ok=True)
+    ours = _measure_ours(table)
+    durable: dict[int, dict[str, float]] = {}
+    versions: dict[str, str] = {}
+    for case in CASES:
+        if wanted and case.peer not in wanted:
+            continue
+        answer = measured(case)
+        if isinstance(answer, str):
+            table.add(case.what, answer)
+            continue
+        versions |= answer.versions
+        each = answer.seconds / case.tasks * 1e6
+        table.add(case.what, f"{each:.1f} us per task")
+        if case.durable and case.name.startswith("fan"):
+            known = durable.setdefault(case.size, {})
+            known[case.peer] = min(each, known.get(case.peer, each))
+    for size in sorted(ours.keys() & durable.keys()):
+        peer, each = min(durable[size].items(), key=lambda item: item[1])
+        factor = each / ours[size]
+        what = f"journaled fan-out of {size:,}, {peer} to weft"
+        if size == GATED:
+            table.add(what, f"{factor:.1f} x", f">= {FACTOR} x", reached=factor >= FACTOR)
+        else:
+            table.add(what, f"{factor:.1f} x")
+    print("\n" + ", ".join(f"{package} {number}" for package, number in sorted(versions.items())))
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a peer told."""
+
+    seconds: float
+    versions: dict[str, str]
+
+
+def measured(case: Case, python: Path = PYTHON, patience: float = PATIENCE) -> Answer | str:
+    """Run the case in a process group of its own. A text is the reason why there is no figure."""
+    if not python.exists():
+        return "not installed (make bench-peers)"
+    with tempfile.TemporaryDirectory(dir="build", ignore_cleanup_errors=True) as name:
+        folder = Path(name).resolve()
+        home = {"HOME": str(folder), "PREFECT_HOME": str(folder / "prefect"), "PYTHONPATH": str(Path.cwd())}
+        argv = [str(python.absolute()), "-m", f"bench.peers.{case.peer}", case.name, str(case.size), str(folder)]
+        process = subprocess.Popen(
+            argv,
+            env={"PATH": os.environ["PATH"], **QUIET, **home},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            told, problems = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            return f"given up after {patience:.0f} s"
+        finally:
+            with suppress(ProcessLookupError):  # what it started goes with it
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    return _answer(process.returncode, told, problems)
+
+
+def _answer(code: int, told: str, problems: str) -> Answer | str:
+    if code:
+        last = (problems.strip().splitlines() or [f"exit {code}"])[-1]
+        if last.startswith("ModuleNotFoundError"):
+            return f"not installed: {last.partition(': ')[2]}"
+        return f"failed: {last[:200]}"
+    return msgspec.convert(json.loads(told.strip().splitlines()[-1]), Answer)
+
+
+def _measure_ours(table: Table) -> dict[int, float]:
+    """Our rows; returns the microseconds per task of a journaled fan-out, by its size."""
+    fans: dict[int, float] = {}
+    for who, run in OURS.items():
+        for name, size in (("fan", GATED), ("fan", 2_000), ("chain", 2_000), ("layered", 100)):
+            case = Case(who, name, size)
+            with tempfile.TemporaryDirectory(dir="build") as folder:
+                each = median(run(name, size, Path(folder)) for _ in range(3)) / case.tasks * 1e6
+            table.add(case.what.rpartition(",")[0], f"{each:.1f} us per task")
+            if name == "fan":
+                fans.setdefault(size, each)
+    return fans
+
+
+def _ours(name: str, size: int, store: SqliteStore | MemoryStore) -> float:
+    make = {"fan": engine.fan, "chain": engine.chain, "layered": engine.layered}[name]
+    return engine.run_graph(make(size), store, 64)
+
+
+main(sys.argv[1:])
