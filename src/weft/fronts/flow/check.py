@@ -12,7 +12,6 @@ from __future__ import annotations
 from weft.fronts.flow.ast import Document, Element
 from weft.fronts.flow.names import MAX_SETS
 from weft.fronts.flow.nodes import NodeReader
-from weft.fronts.flow.notes import Notes
 from weft.fronts.flow.options import RunOptions, read_options
 from weft.fronts.flow.order import Edges, edges, report_cycles
 from weft.fronts.flow.outline import Outline, Seat, outline
@@ -20,6 +19,7 @@ from weft.fronts.flow.placed import Placed
 from weft.fronts.flow.reading import Entry, Reader, Sight, Use
 from weft.fronts.flow.usage import report_unused
 from weft.kinds import Kinds
+from weft.text.notes import Notes
 from weft.text.source import Diagnostic, Text
 
 CODES: dict[str, str] = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from weft.fronts.flow.notes import Notes
 from weft.fronts.flow.opening import Frame, Openings
 from weft.fronts.flow.tags import COMMON_CHILDREN, HTML, TAGS, Near
 from weft.text.layout import element_text
+from weft.text.notes import Notes
 from weft.text.scanner import RawName, Scanner, Tag
 from weft.text.source import Text
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from weft.errors import nearest
 from weft.fronts.flow.ast import Element
-from weft.fronts.flow.notes import Notes
 from weft.fronts.flow.tags import (
     COMMON,
     COMMON_CHILDREN,
@@ -21,6 +20,7 @@ from weft.fronts.flow.tags import (
 )
 from weft.kinds import Kinds, KindSpec
 from weft.text.layout import attribute_text
+from weft.text.notes import Notes
 from weft.text.scanner import Tag
 from weft.text.source import Text, quoted
 

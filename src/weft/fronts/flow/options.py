@@ -8,9 +8,9 @@ import msgspec
 
 from weft.errors import ExpressionError, nearest
 from weft.fronts.flow.ast import Document
-from weft.fronts.flow.notes import Notes
 from weft.policy import Limit, Retry
 from weft.text.durations import parse_duration, parse_rate
+from weft.text.notes import Notes
 from weft.text.source import quoted
 from weft.text.yaml import Items, Mapping, Marked, Scalar
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from weft.fronts.flow.notes import Notes
 from weft.fronts.flow.outline import Body, Outline, Seat
 from weft.fronts.flow.reading import Entry, Use
+from weft.text.notes import Notes
 
 Edges = dict[Seat, dict[Seat, tuple[Entry, Use]]]
 """For each top-level node those it waits for, each with one use that says why."""

@@ -20,8 +20,8 @@ from msgspec import structs
 
 from weft.errors import nearest
 from weft.fronts.flow.ast import Document, Element
-from weft.fronts.flow.notes import Notes
 from weft.fronts.flow.tags import MAX_NESTING, RESERVED_IDS
+from weft.text.notes import Notes
 from weft.text.source import Text, quoted
 
 BodyKind = Literal["document", "branch", "iteration", "round", "case", "fallback", "compensation"]

@@ -21,11 +21,11 @@ from weft.errors import nearest
 from weft.fronts.flow.ast import Document, Element, Front
 from weft.fronts.flow.frontmatter import parse_front
 from weft.fronts.flow.leaves import Leaves
-from weft.fronts.flow.notes import Notes
 from weft.fronts.flow.opening import Frame, Openings
 from weft.fronts.flow.structure import attach, check_finished, check_place
 from weft.fronts.flow.tags import HTML, MAX_NESTING, MAX_NODES, SCHEMES, Near, TagSpec
 from weft.kinds import Kinds
+from weft.text.notes import Notes
 from weft.text.scanner import Scanner, Tag
 from weft.text.source import Diagnostic, Source
 

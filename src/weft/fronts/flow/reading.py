@@ -12,13 +12,13 @@ from typing import Any, Literal
 from weft.errors import ExpressionError, nearest
 from weft.fronts.flow.ast import Document
 from weft.fronts.flow.names import Sets, refusal
-from weft.fronts.flow.notes import Notes
 from weft.fronts.flow.outline import PLAIN_NAME, Outline, Seat, written_ids
 from weft.fronts.flow.placed import Placed
 from weft.graph.work import Constant, Evaluable
 from weft.kinds import KindSpec
 from weft.policy import FailurePolicy, Retry
 from weft.text.expressions import AMBIGUOUS, Expression, parse
+from weft.text.notes import Notes
 from weft.text.source import Source, Text, quoted
 from weft.text.syntax import Reference
 from weft.text.templates import Template, parse_template

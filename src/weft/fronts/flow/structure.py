@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from weft.fronts.flow.ast import Element
-from weft.fronts.flow.notes import Notes
 from weft.fronts.flow.opening import Frame
 from weft.fronts.flow.tags import COMMON_CHILDREN
+from weft.text.notes import Notes
 
 _ONLY_ONCE = frozenset({"then", "else", "default", "retry", "fallback"})
 _NEEDS_PART = {"parallel": "branch", "if": "then", "switch": "case"}

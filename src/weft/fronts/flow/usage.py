@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from weft.fronts.flow.notes import Notes
 from weft.fronts.flow.outline import Seat
 from weft.fronts.flow.reading import Entry
+from weft.text.notes import Notes
 
 _STREAMING = frozenset({"transform:map", "transform:filter", "transform:reduce", "sink:file", "sink:http"})
 """Leaves that take their input row by row."""
