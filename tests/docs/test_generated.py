@@ -14,6 +14,7 @@ from weft.app.project import SETTINGS
 from weft.cli.main import cli
 from weft.core.status import diagram
 from weft.fronts.flow import check, tags
+from weft.fronts.plan.codes import CODES as PLAN_CODES
 from weft.kinds import Setting
 from weft.runtimes import registry
 from weft.text import expressions
@@ -28,7 +29,7 @@ def lifecycle() -> str:
 
 
 def codes() -> str:
-    rows = {**tags.CODES, **check.CODES, **expressions.CODES}
+    rows = {**tags.CODES, **check.CODES, **expressions.CODES, **PLAN_CODES}
     lines = [f"| `{code}` | {meaning} |" for code, meaning in sorted(rows.items())]
     return "\n".join(["| code | meaning |", "|---|---|", *lines])
 
