@@ -5,6 +5,7 @@
     |  |- UsageError              64  the command line
     |  |- DocumentError           65  a document; carries all its diagnostics at once
     |  |- InputError              65  config, input or environment
+    |  |  |- SettingsError            several settings are wrong (64 when one of them is a flag); .problems
     |  |  `- ValidationError          a value of the wrong shape; names its path
     |  |- ExpressionError         65  an expression or template; carries start and end in its text
     |  |- GraphError              65
@@ -108,6 +109,20 @@ class DocumentError(UserError):
 
 class InputError(UserError):
     """A config value, an input or the environment is wrong."""
+
+
+class SettingsError(InputError):
+    """Several settings are wrong.
+
+    `problems` has a message and a hint (or None) for each; with `usage` one of them is of the command line.
+    """
+
+    def __init__(self, problems: Sequence[tuple[str, str | None]], *, usage: bool = False) -> None:
+        self.problems = tuple(problems)
+        if usage:
+            self.exit_code = UsageError.exit_code
+        lines = [f"  {message}" + (f" ({hint})" if hint else "") for message, hint in self.problems]
+        super().__init__("\n".join([f"{len(lines)} settings are wrong:", *lines]))
 
 
 class ValidationError(InputError):
