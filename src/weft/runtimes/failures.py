@@ -8,6 +8,7 @@ processes is worth another try: the rest would fail again in the same way.
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 from weft.errors import AttemptError
 
@@ -29,6 +30,26 @@ class CommandFailed(AttemptError):
         super().__init__(message, type="CommandError", status=status, retryable=True)
         self.code = code
         self.stderr = stderr
+
+
+class GitError(AttemptError):
+    """Git, or the state of a repository, refuses. `files` are relative to the top of the work tree.
+
+    Types: `GitError`, `NotARepository`, `NoCommits`, `Detached`, `Unfinished`, `DirtyTree`, `Conflict`, `Locked`,
+    `Missing`, `Unsupported`, `Nested`, `NoIdentity`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        type: str = "GitError",  # noqa: A002 - the field's name in ErrorData
+        files: Sequence[str] = (),
+        hint: str | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(message, type=type, hint=hint, retryable=retryable)
+        self.files = tuple(files)
 
 
 def file_error(error: OSError, shown: str, doing: str) -> AttemptError:

@@ -1,0 +1,249 @@
+"""Work trees of tasks: made, listed, put back, removed.
+
+A work tree is one by what git keeps about it in `.git/worktrees`, not by the `.git` file that lies in it: an agent may
+delete or forge that file, and nothing here reads it after the work tree was made.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from weft.runtimes.failures import GitError
+from weft.runtimes.git import Repository, Tree, checked_branch, checked_commit
+from weft.runtimes.gitstate import commit_of, contents, outside_state
+
+TRIES = 4
+"""How often a work tree is tried when another git holds a lock."""
+
+
+async def add_worktree(repository: Repository, path: Path, branch: str, base: str) -> Tree:
+    """A work tree at `path` on the new `branch`, with the files of the commit `base`.
+
+    Any number may be asked for at once. After a failure neither the folder nor the branch is left. Raises GitError.
+    """
+    checked_branch(branch)
+    checked_commit(base)
+    path = Path(os.path.realpath(path))  # noqa: ASYNC240 - one look at a local folder
+    async with repository.lock:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise GitError(
+                f"there is something at {path} already",
+                hint="it may be the work of an earlier run: look at it, then `git worktree remove` it",
+            )
+        if await commit_of(repository, branch) is not None:
+            raise GitError(
+                f"there is a branch {branch} already", hint=f"look at it, then `git branch -D {branch}` if it can go"
+            )
+        await _add(repository, path, branch, base)
+    tree = Tree(str(path), _linked(path), branch)
+    try:
+        write_link(tree)
+        await repository.call("read-tree", "--reset", "-u", base, tree=tree)
+    except BaseException:
+        await remove_worktree(repository, tree, tip=base)
+        raise
+    return tree
+
+
+async def _add(repository: Repository, path: Path, branch: str, base: str) -> None:
+    import asyncio
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for attempt in range(TRIES):
+        try:
+            await repository.call(
+                "worktree", "add", "--quiet", "--no-checkout", "--no-track", "-b", branch, "--", str(path), base
+            )
+        except BaseException as error:
+            for admin in _admins(repository):
+                if _path_of(admin) == str(path):
+                    shutil.rmtree(admin, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
+            await repository.result("update-ref", "-d", f"refs/heads/{branch}", base)
+            if not isinstance(error, GitError) or error.type != "Locked" or attempt == TRIES - 1:
+                raise
+            await asyncio.sleep(0.05 * 2**attempt)
+        else:
+            return
+
+
+async def remove_worktree(repository: Repository, tree: Tree, *, tip: str | None = None) -> bool:
+    """Delete the folder and what git knows of it. The branch goes too when it is at `tip`; whether it went.
+
+    What an agent made read-only goes as well; a symbolic link is deleted, not followed. Raises GitError.
+    """
+    if tree.gitdir == repository.place.common or tree.gitdir == repository.tree.gitdir:
+        raise GitError(f"{tree.path} is the repository itself and is not removed")
+    import asyncio
+
+    await asyncio.to_thread(_delete, Path(tree.path))
+    async with repository.lock:
+        await asyncio.to_thread(_delete, Path(tree.gitdir))
+        if tip is None or tree.branch is None:
+            return False
+        code, _, _ = await repository.result("update-ref", "-d", f"refs/heads/{tree.branch}", checked_commit(tip))
+        return not code
+
+
+def list_worktrees(repository: Repository, branches: str = "weft/", folder: Path | None = None) -> tuple[Tree, ...]:
+    """The work trees on a branch whose name begins with `branches`, or that lie in `folder`, by path.
+
+    Runs no program. A folder that is gone is listed too: what git knows of it is left. `branch` is what is checked
+    out, None when that is no branch.
+    """
+    inside = None if folder is None else os.path.realpath(folder) + os.sep
+    found = []
+    for admin in _admins(repository):
+        path = _path_of(admin)
+        with suppress(OSError):
+            ref = (admin / "HEAD").read_text("utf-8", "surrogateescape").strip()
+            branch = ref.removeprefix("ref: refs/heads/") if ref.startswith("ref: refs/heads/") else None
+            if (branch or "").startswith(branches) or (inside and path.startswith(inside)):
+                found.append(Tree(path, str(admin), branch))
+    return tuple(sorted(found, key=lambda tree: tree.path))
+
+
+async def list_branches(repository: Repository, prefix: str) -> dict[str, str]:
+    """The branches whose name begins with `prefix` (which ends with `/`), and their commits."""
+    out = await repository.ask("for-each-ref", "--format=%(refname) %(objectname)", f"refs/heads/{prefix}")
+    pairs = (line.split(" ") for line in out.splitlines())
+    return {name.removeprefix("refs/heads/"): commit for name, commit in pairs}
+
+
+async def save_patch(repository: Repository, tree: Tree, base: str, file: Path) -> bool:
+    """Write what differs from the commit `base` to `file`, for `git apply`; False (and no file) when nothing does.
+
+    It has everything that was committed since, changed or new; ignored files are left out.
+    """
+    now = await contents(repository, tree, base=base)
+    if now == await repository.ask("rev-parse", f"{checked_commit(base)}^{{tree}}"):
+        return False
+    part = Path(os.path.abspath(file) + ".partial")  # noqa: ASYNC240, PTH100 - git runs in another folder
+    part.parent.mkdir(parents=True, exist_ok=True)
+    await repository.call(
+        "diff-tree", "-p", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color",
+        f"--output={part}", base, now,
+    )  # fmt: skip
+    part.replace(file)
+    return True
+
+
+async def reset_worktree(repository: Repository, tree: Tree, commit: str) -> None:
+    """Make a work tree and its branch what they were at `commit`; everything else in it is gone after that.
+
+    In a task's own work tree ignored files go too. In the repository's they stay, as does the state folder. Whoever
+    wants to keep what is there calls `save_patch` before. Raises GitError.
+    """
+    checked_commit(commit)
+    own = tree.gitdir != repository.tree.gitdir
+    release_index(repository, tree)
+    if own:
+        write_link(tree)
+    _end_unfinished(Path(tree.gitdir))
+    if tree.branch is not None:
+        await repository.call("symbolic-ref", "HEAD", f"refs/heads/{tree.branch}", tree=tree)
+    await repository.call("update-ref", "-m", "weft: back to where the task began", "HEAD", commit, tree=tree)
+    code, _, _ = await repository.result("read-tree", "--reset", "-u", commit, tree=tree)
+    if code:  # a damaged index
+        (Path(tree.gitdir) / "index").unlink(missing_ok=True)
+        await repository.call("read-tree", "--reset", "-u", commit, tree=tree)
+    more = ("-x",) if own else ()
+    await repository.call("clean", "-ffdq", *more, "--", *outside_state(repository), tree=tree)
+
+
+def _end_unfinished(gitdir: Path) -> None:
+    """Forget a merge, rebase or pick that an agent was in the middle of."""
+    for name in ("MERGE_HEAD", "MERGE_MSG", "MERGE_MODE", "CHERRY_PICK_HEAD", "REVERT_HEAD", "BISECT_LOG"):
+        (gitdir / name).unlink(missing_ok=True)
+    for name in ("rebase-merge", "rebase-apply", "sequencer"):
+        shutil.rmtree(gitdir / name, ignore_errors=True)
+
+
+def release_index(repository: Repository, tree: Tree) -> bool:
+    """Remove the `index.lock` of a git that is dead; whether there was one. Raises GitError (`Locked`) when one lives.
+
+    Git closes the lock's file and goes on holding it (while an editor is open, say), so that nobody has it open
+    proves nothing. In a task's own work tree nobody but the task has any business, and its processes are gone. In
+    the repository's a git process with its folder in the work tree counts as the holder; where processes cannot be
+    looked at, the lock stays.
+    """
+    lock = Path(tree.gitdir) / "index.lock"
+    if not os.path.lexists(lock):
+        return False
+    if tree.gitdir == repository.tree.gitdir:
+        holder = _holder(lock, tree)
+        if holder is not None:
+            raise GitError(
+                f"{lock} is held by {holder}",
+                type="Locked",
+                retryable=True,
+                hint="wait until it ends; if no git is at work there, delete that file",
+            )
+    lock.unlink(missing_ok=True)
+    return True
+
+
+def _holder(lock: Path, tree: Tree) -> str | None:
+    try:
+        numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    except OSError:
+        return "a process that cannot be looked for on this system"
+    for number in numbers:
+        home = Path("/proc") / str(number)
+        with suppress(OSError):
+            name = (home / "comm").read_text("utf-8", "replace").strip()
+            cwd = os.path.realpath(home / "cwd")
+            if name.startswith("git") and (cwd == tree.path or cwd.startswith((tree.path + os.sep, tree.gitdir))):
+                return f"process {number} ({name})"
+        with suppress(OSError):
+            if any(os.path.realpath(entry) == str(lock) for entry in (home / "fd").iterdir()):
+                return f"process {number}"
+    return None
+
+
+def write_link(tree: Tree) -> None:
+    """Put the `.git` file of a work tree back, whatever is there in its stead."""
+    link = Path(tree.path) / ".git"
+    if link.is_dir() and not link.is_symlink():
+        _delete(link)
+    part = Path(tree.gitdir) / "link.partial"
+    part.write_text(f"gitdir: {tree.gitdir}\n", "utf-8", "surrogateescape")
+    try:
+        part.replace(link)
+    except OSError:  # another file system
+        link.unlink(missing_ok=True)
+        link.write_bytes(part.read_bytes())
+        part.unlink()
+
+
+def _linked(path: Path) -> str:
+    return os.path.realpath((path / ".git").read_text("utf-8", "surrogateescape").strip().removeprefix("gitdir: "))
+
+
+def _admins(repository: Repository) -> list[Path]:
+    folder = Path(repository.place.common) / "worktrees"
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _path_of(admin: Path) -> str:
+    try:
+        return (admin / "gitdir").read_text("utf-8", "surrogateescape").strip().removesuffix("/.git")
+    except OSError:
+        return ""
+
+
+def _delete(path: Path) -> None:
+    """Delete a folder with everything in it, read-only folders too. Raises GitError."""
+    shutil.rmtree(path, ignore_errors=True)
+    if os.path.lexists(path):
+        for folder, _, _ in os.walk(path):
+            with suppress(OSError):
+                Path(folder).chmod(0o700)
+        shutil.rmtree(path, ignore_errors=True)
+    if path.is_symlink():
+        path.unlink()
+    if os.path.lexists(path):
+        raise GitError(f"{path} cannot be deleted", hint="another user's files, or a mount, are in it")
