@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runtimes.repositories import Sandbox
+from weft.backends.children import Children
 from weft.errors import AttemptError
 from weft.runtimes.base import AttemptContext, World
 from weft.runtimes.registry import get
@@ -68,3 +70,26 @@ def refused(attempt: Attempt) -> Callable[..., AttemptError]:
         return caught.value
 
     return run
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def children() -> AsyncIterator[Children]:
+    """Closed after the test; nothing of it may be left."""
+    children = Children()
+    yield children
+    await children.close()
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path, children: Children) -> AsyncIterator[Sandbox]:
+    """A git repository with one commit, opened."""
+    sandbox = Sandbox(tmp_path / "repository", children)
+    sandbox.init({"a.txt": "one\ntwo\nthree\n", "folder/b.txt": "b\n", "c.txt": "c\n"})
+    await sandbox.open()
+    yield sandbox
+    sandbox.close()

@@ -140,7 +140,7 @@ async def run_agent(
     cwd: Path | str,
     env: Mapping[str, str],
     stdin: str | None = None,
-    timeout: float | None = None,
+    seconds: float | None = None,
     output_limit: int | None = None,
     transcript: Path | None = None,
     on_line: Callable[[str], None] | None = None,
@@ -148,7 +148,7 @@ async def run_agent(
     grace: float | None = None,
     key: str = "agent_cmd",
 ) -> Ran:
-    """Run it to its end, or for `timeout` seconds: then TERM to all of its processes, and KILL after `grace` seconds.
+    """Run it to its end, or for `seconds`: then TERM to all of its processes, and KILL after `grace` seconds.
 
     Standard input is closed when there is none. Of each stream at most `output_limit` bytes are kept (10 MiB), head
     and tail. `on_line` gets the last line of output whenever there is a new one, fit for a terminal; what it raises
@@ -157,25 +157,25 @@ async def run_agent(
     """
     import asyncio
 
+    from weft.backends.channel import Listener
     from weft.backends.command import GRACE, OUTPUT_LIMIT, Capture, run_command
 
     limit = OUTPUT_LIMIT if output_limit is None else output_limit
     taken = {name: Capture(limit) for name in ("stdout", "stderr")}
-    lines = LastLine(on_line, vault)
+    listener = Listener(None if on_line is None else LastLine(on_line, vault).take)
     record = Transcript(transcript, limit, vault)
     record.begin(argv, cwd, stdin)
 
     def hear(stream: str, data: bytes) -> None:
         taken[stream].feed(data)
         record.take(stream, data)
-        lines.take(stream, data)
+        listener.hear(stream, data)
 
     loop = asyncio.get_running_loop()
     began = loop.time()
     done: Completed | None = None
-    results: dict[str, Captured] = {}
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             done = await run_command(
                 children,
                 argv,
@@ -193,6 +193,7 @@ async def run_agent(
     finally:
         results = {name: capture.result() for name, capture in taken.items()}
         written = record.end(results)
+    listener.close()
     return _ran(done, results, loop.time() - began, written, vault)
 
 
@@ -242,14 +243,12 @@ class LastLine:
 
     __slots__ = ("_on_line", "_rest", "_vault")
 
-    def __init__(self, on_line: Callable[[str], None] | None, vault: Vault | None = None) -> None:
+    def __init__(self, on_line: Callable[[str], None], vault: Vault | None = None) -> None:
         self._on_line = on_line
         self._rest = {"stdout": b"", "stderr": b""}
         self._vault = vault
 
     def take(self, stream: str, data: bytes) -> None:
-        if self._on_line is None:
-            return
         pieces = _LINE_END.split((self._rest[stream] + data)[-4 * LINE_KEPT :])
         self._rest[stream] = pieces[-1][:LINE_KEPT]
         for piece in reversed(pieces[-3:]):

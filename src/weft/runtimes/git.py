@@ -227,8 +227,8 @@ class Repository:
         if (self._view / "config").read_bytes() != self._config:
             raise GitError("somebody has changed the private view of the repository", type="Missing")
 
-    def make_view(self, settings: Sequence[tuple[str, str]]) -> None:
-        """Fill the view: our configuration, and links to the data."""
+    def make_view(self, settings: Sequence[tuple[str, str]], env: Mapping[str, str]) -> None:
+        """Fill the view: our configuration, and links to the data. `env` may say who commits."""
         common = Path(self.place.common)
         for name in ("worktrees", "logs"):
             (common / name).mkdir(exist_ok=True)
@@ -239,7 +239,8 @@ class Repository:
         for name in ("exclude", "attributes"):
             (self._view / "info" / name).symlink_to(common / "info" / name)
         found = dict(settings)
-        who, email = found.get("user.name"), found.get("user.email")
+        who = found.get("user.name") or env.get("GIT_COMMITTER_NAME") or env.get("GIT_AUTHOR_NAME")
+        email = found.get("user.email") or env.get("GIT_COMMITTER_EMAIL") or env.get("GIT_AUTHOR_EMAIL")
         self.identity = (who, email) if who and email else None
         own = [("core.repositoryformatversion", "0"), ("core.bare", "false"), ("core.logallrefupdates", "true")]
         self._config = "".join(_written(key, value) for key, value in (*settings, *own)).encode(
@@ -273,7 +274,7 @@ async def open_repository(
     view = Path(mkdtemp(prefix="weft-git-"))
     repository = Repository(place, children, view, clean, inside)
     try:
-        repository.make_view([(key, value) for scope, key, value in said if _ours(scope, key)])
+        repository.make_view([(key, value) for scope, key, value in said if _ours(scope, key)], env)
     except OSError as error:
         repository.close()
         raise GitError(f"{place.common} cannot be written: {error.strerror}", type="Unsupported") from None

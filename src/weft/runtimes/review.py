@@ -7,6 +7,7 @@ failed printed is never read as findings.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ async def run_review(
     *,
     cwd: Path | str,
     env: Mapping[str, str],
-    timeout: float | None = None,
+    seconds: float | None = None,
     stdin: str | None = None,
     transcript: Path | None = None,
     vault: Vault | None = None,
@@ -90,7 +91,7 @@ async def run_review(
     """Run a reviewer. That it fails is a result, whatever the cause; only shortage of processes is raised."""
     try:
         ran = await run_agent(
-            children, arguments(command, "`review_command`"), cwd=cwd, env=env, stdin=stdin, timeout=timeout,
+            children, arguments(command, "`review_command`"), cwd=cwd, env=env, stdin=stdin, seconds=seconds,
             transcript=transcript, vault=vault, grace=grace, key="review_command",
         )  # fmt: skip
     except AttemptError as error:
@@ -117,18 +118,18 @@ async def run_afterwards(
     *,
     cwd: Path | str,
     env: Mapping[str, str],
-    timeout: float | None = None,
+    seconds: float | None = None,
     vault: Vault | None = None,
     grace: float | None = None,
 ) -> tuple[Afterwards, ...]:
-    """Run commands one after the other, each for at most `timeout` seconds; one that fails does not stop the next."""
+    """Run commands one after the other, each for at most `seconds`; one that fails does not stop the next."""
     done = []
     for command in commands:
         argv = arguments(command, "a command of `post_run_commands`")
-        shown = command if isinstance(command, str) else " ".join(argv)
+        shown = command if isinstance(command, str) else shlex.join(argv)
         try:
             ran = await run_agent(
-                children, argv, cwd=cwd, env=env, timeout=timeout, vault=vault, grace=grace, key="post_run_commands"
+                children, argv, cwd=cwd, env=env, seconds=seconds, vault=vault, grace=grace, key="post_run_commands"
             )
         except AttemptError as error:
             done.append(Afterwards(shown, None, "", 0.0, error.message))

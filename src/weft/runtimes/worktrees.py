@@ -118,6 +118,8 @@ async def save_patch(repository: Repository, tree: Tree, base: str, file: Path) 
 
     It has everything that was committed since, changed or new; ignored files are left out.
     """
+    import asyncio
+
     now = await contents(repository, tree, base=base)
     if now == await repository.ask("rev-parse", f"{checked_commit(base)}^{{tree}}"):
         return False
@@ -127,7 +129,7 @@ async def save_patch(repository: Repository, tree: Tree, base: str, file: Path) 
         "diff-tree", "-p", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color",
         f"--output={part}", base, now,
     )  # fmt: skip
-    part.replace(file)
+    await asyncio.to_thread(part.replace, file)
     return True
 
 
