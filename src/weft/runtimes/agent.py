@@ -80,6 +80,8 @@ class Ran(msgspec.Struct, frozen=True):
     transcript: str | None = None
     left: int = 0
     """Processes that could not be ended (another user's)."""
+    limit: float | None = None
+    """Seconds that it had."""
 
     @property
     def text(self) -> str:
@@ -88,7 +90,7 @@ class Ran(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         if self.timed_out:
-            return f"did not end within its time ({self.duration:.0f} s)"
+            return f"did not end within {self.limit:g} s"
         if self.signal is not None:
             from weft.backends.children import signal_name
 
@@ -194,11 +196,16 @@ async def run_agent(
         results = {name: capture.result() for name, capture in taken.items()}
         written = record.end(results)
     listener.close()
-    return _ran(done, results, loop.time() - began, written, vault)
+    return _ran(done, results, loop.time() - began, written, vault, seconds)
 
 
 def _ran(
-    done: Completed | None, streams: Mapping[str, Captured], duration: float, written: Path | None, vault: Vault | None
+    done: Completed | None,
+    streams: Mapping[str, Captured],
+    duration: float,
+    written: Path | None,
+    vault: Vault | None,
+    seconds: float | None,
 ) -> Ran:
     stdout = streams["stdout"].data.decode("utf-8", "replace")
     stderr = streams["stderr"].data.decode("utf-8", "replace")
@@ -215,6 +222,7 @@ def _ran(
         answer_of(report),
         None if written is None else str(written),
         0 if done is None else done.left,
+        seconds,
     )
 
 

@@ -17,6 +17,7 @@ from weft.runtimes.gitstate import commit_of, contents, outside_state
 
 TRIES = 4
 """How often a work tree is tried when another git holds a lock."""
+PROCESSES = Path("/proc")
 
 
 async def add_worktree(repository: Repository, path: Path, branch: str, base: str) -> Tree:
@@ -190,11 +191,11 @@ def release_index(repository: Repository, tree: Tree) -> bool:
 
 def _holder(lock: Path, tree: Tree) -> str | None:
     try:
-        numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        numbers = [int(entry.name) for entry in PROCESSES.iterdir() if entry.name.isdigit()]
     except OSError:
         return "a process that cannot be looked for on this system"
     for number in numbers:
-        home = Path("/proc") / str(number)
+        home = PROCESSES / str(number)
         with suppress(OSError):
             name = (home / "comm").read_text("utf-8", "replace").strip()
             cwd = os.path.realpath(home / "cwd")
