@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from weft.runtimes.failures import GitError
-from weft.runtimes.git import Repository, Tree
+from weft.runtimes.git import NO_COMMIT, Repository, Tree
 from weft.text.source import harmless
 
 _SHOWN = 5
@@ -128,11 +128,18 @@ async def contents(
     index = index or repository.scratch("index")
     await repository.call("read-tree", base, tree=tree, index=index)
     await repository.call("update-index", "-q", "--really-refresh", tree=tree, index=index, fine=(0, 1))
-    out = await repository.call(
-        "ls-files", "-z", "--modified", "--deleted", "--others", "--exclude-standard", "--",
-        *outside_state(repository), tree=tree, index=index,
+    known = split(
+        await repository.call(
+            "diff-files", "-z", "--name-status", "--no-renames", "--ignore-submodules=dirty", "--",
+            *outside_state(repository), tree=tree, index=index,
+        )
     )  # fmt: skip
-    nested = sorted({path for path in split(out) if path.endswith("/")})
+    new = split(
+        await repository.call(
+            "ls-files", "-z", "--others", "--exclude-standard", "--", *outside_state(repository), tree=tree, index=index
+        )
+    )
+    nested = sorted(path for path in new if path.endswith("/"))
     if nested:
         raise GitError(
             f"there is another git repository among the new files: {named(nested)}",
@@ -140,10 +147,14 @@ async def contents(
             files=nested,
             hint="delete its .git folder to commit the files, or add it to .gitignore",
         )
-    if out:
-        await repository.call(
-            "update-index", "-z", "--add", "--remove", "--replace", "--stdin", tree=tree, index=index, stdin=out
-        )
+    status = dict(zip(known[1::2], known[::2], strict=True))
+    gone = [f"0 {NO_COMMIT}\t{path}" for path, letter in status.items() if letter == "D"]
+    present = [path for path, letter in status.items() if letter != "D"] + new
+    for options, lines in (("--index-info", gone), ("--stdin", present)):  # what is gone makes room for what is new
+        if lines:
+            data = "".join(f"{line}\0" for line in lines).encode("utf-8", "surrogateescape")
+            words = ("update-index", "-z", "--add", "--replace", options)
+            await repository.call(*words, tree=tree, index=index, stdin=data)
     return await repository.ask("write-tree", tree=tree, index=index)
 
 
