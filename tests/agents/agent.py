@@ -135,9 +135,13 @@ class Agent:
     def do_binary(self, count: int) -> None:
         os.write(1, bytes(range(256)) * (count // 256))
 
-    def do_lock_index(self) -> None:
+    def do_leave_locks(self) -> None:
         """As a git that was killed does."""
-        (self.gitdir() / "index.lock").write_bytes(b"")
+        branch = subprocess.run(
+            ["git", "symbolic-ref", "HEAD"], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        for lock in (self.gitdir() / "index", self.gitdir() / "HEAD", self.common() / branch):
+            lock.with_name(lock.name + ".lock").write_bytes(b"")
 
     def do_damage_index(self) -> None:
         (self.gitdir() / "index").write_bytes(b"rubbish")

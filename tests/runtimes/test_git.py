@@ -15,7 +15,7 @@ from runtimes.repositories import Sandbox
 from weft.backends.children import Children
 from weft.runtimes.commits import commit_all, fold
 from weft.runtimes.failures import GitError
-from weft.runtimes.git import checked_branch, checked_commit, discover, is_work_tree, open_repository
+from weft.runtimes.git import checked_branch, checked_commit, discover, is_work_tree, make_state, open_repository
 from weft.runtimes.gitstate import current_branch, dirty_files, head, is_clean, ready, unfinished
 from weft.runtimes.worktrees import add_worktree, remove_worktree, reset_worktree, save_patch
 
@@ -205,6 +205,24 @@ async def test_what_is_not_committed_is_named_and_the_state_folder_does_not_coun
         "commit or stash them, or give --allow-dirty",
     )
     assert (await ready(sandbox.repository, allow_dirty=True)).dirty == dirty
+
+
+async def test_the_state_folder_ignores_itself_and_leads_nowhere(sandbox: Sandbox) -> None:
+    state = sandbox.top / "runs" / "state"
+    make_state(state)
+    make_state(state)
+    (state / "journal").write_text("j")
+    assert sandbox.status() == []
+    (sandbox.top / "link").symlink_to(sandbox.top.parent)
+    with pytest.raises(GitError) as caught:
+        make_state(sandbox.top / "link")
+    assert refused_with(caught) == (
+        "Unsupported",
+        f"{sandbox.top}/link is a symbolic link",
+        "give the folder it leads to as `state_dir`",
+    )
+    with pytest.raises(GitError, match=r"cannot make .*: not a directory"):
+        make_state(sandbox.top / "a.txt" / "x")
 
 
 async def test_file_names_of_any_bytes(sandbox: Sandbox) -> None:
@@ -439,7 +457,8 @@ async def test_a_filter_of_the_users_own_configuration_is_used(sandbox: Sandbox)
 
 
 async def test_our_view_of_the_repository_is_checked_before_each_call(sandbox: Sandbox) -> None:
-    view = Path(sandbox.repository.scratch("x")).parent
+    with sandbox.repository.scratch() as path:
+        view = Path(path).parent
     config = (view / "config").read_text()
     (view / "config").write_text(config + "[core]\n\tfsmonitor = /bin/true\n")
     with pytest.raises(GitError, match="somebody has changed the private view"):
@@ -459,7 +478,8 @@ async def test_variables_of_git_do_not_reach_our_calls(sandbox: Sandbox, tmp_pat
 
 
 async def test_closing_removes_the_view_and_nothing_of_the_repository(sandbox: Sandbox) -> None:
-    view = Path(sandbox.repository.scratch("x")).parent
+    with sandbox.repository.scratch() as path:
+        view = Path(path).parent
     sandbox.repository.close()
     assert not view.exists()
     assert sandbox.git("fsck") == ""

@@ -111,8 +111,8 @@ async def test_one_that_hangs_with_grandchildren_and_ignores_term(block: Block, 
     assert await block.first() is None
 
 
-async def test_one_that_leaves_a_locked_and_damaged_index(block: Block) -> None:
-    assert (await block.run([["write", "a.txt", "x\n"], ["lock_index"], ["damage_index"]])).exit_code == 0
+async def test_one_that_leaves_locks_and_a_damaged_index(block: Block) -> None:
+    assert (await block.run([["write", "a.txt", "x\n"], ["leave_locks"], ["damage_index"]])).exit_code == 0
     await block.finish()
     assert block.sandbox.subjects() == ["first", "task-2", "the first"]
 

@@ -17,7 +17,7 @@ from weft.runtimes.worktrees import (
     add_worktree,
     list_branches,
     list_worktrees,
-    release_index,
+    release_locks,
     remove_worktree,
     reset_worktree,
     save_patch,
@@ -195,15 +195,19 @@ async def test_the_repositorys_own_tree_is_put_back_without_its_ignored_files(sa
 
 
 async def test_a_lock_of_a_dead_git_is_removed_and_that_of_a_living_one_is_not(sandbox: Sandbox) -> None:
-    lock = sandbox.top / ".git/index.lock"
+    git = sandbox.top / ".git"
+    lock = git / "index.lock"
     tree = sandbox.repository.tree
-    assert not release_index(sandbox.repository, tree)
-    lock.write_text("")
-    assert release_index(sandbox.repository, tree)
-    assert not lock.exists()
+    assert not release_locks(sandbox.repository, tree)
+    locks = (lock, git / "HEAD.lock", git / "refs/heads/main.lock")
+    for each in (*locks, git / "refs/heads/other.lock"):
+        each.write_text("")
+    assert release_locks(sandbox.repository, tree) == tuple(map(str, locks))
+    assert not any(each.exists() for each in locks)
+    assert (git / "refs/heads/other.lock").exists()  # nobody's business of ours
 
     with lock.open("w"), pytest.raises(GitError) as caught:
-        release_index(sandbox.repository, tree)
+        release_locks(sandbox.repository, tree)
     assert caught.value.message == f"{lock} is held by process {os.getpid()}"
     assert (caught.value.type, caught.value.retryable) == ("Locked", True)
     assert caught.value.hint == "wait until it ends; if no git is at work there, delete that file"
@@ -211,10 +215,20 @@ async def test_a_lock_of_a_dead_git_is_removed_and_that_of_a_living_one_is_not(s
     waiting = subprocess.Popen(["git", "cat-file", "--batch"], cwd=sandbox.top, stdin=subprocess.PIPE)
     try:  # a git that is at work there but has closed the lock's file, as while an editor is open
         with pytest.raises(GitError, match=rf"is held by process {waiting.pid} \(git\)"):
-            release_index(sandbox.repository, tree)
+            release_locks(sandbox.repository, tree)
     finally:
         waiting.communicate()
-    assert release_index(sandbox.repository, tree)
+    assert release_locks(sandbox.repository, tree)
+
+
+async def test_a_git_in_the_work_tree_of_another_task_holds_no_lock_of_the_repositorys(sandbox: Sandbox) -> None:
+    other = await sandbox.task(1)
+    (sandbox.top / ".git/index.lock").write_text("")
+    waiting = subprocess.Popen(["git", "cat-file", "--batch"], cwd=other.path, stdin=subprocess.PIPE)
+    try:
+        assert release_locks(sandbox.repository, sandbox.repository.tree)
+    finally:
+        waiting.communicate()
 
 
 async def test_where_processes_cannot_be_looked_at_a_lock_stays(
@@ -224,5 +238,5 @@ async def test_where_processes_cannot_be_looked_at_a_lock_stays(
     lock.write_text("")
     monkeypatch.setattr(worktrees, "PROCESSES", tmp_path / "no such folder")
     with pytest.raises(GitError, match="is held by a process that cannot be looked for on this system"):
-        release_index(sandbox.repository, sandbox.repository.tree)
+        release_locks(sandbox.repository, sandbox.repository.tree)
     assert lock.exists()

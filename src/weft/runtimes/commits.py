@@ -20,8 +20,18 @@ import msgspec
 
 from weft.runtimes.failures import GitError
 from weft.runtimes.git import Repository, Tree, checked_branch, checked_commit
-from weft.runtimes.gitstate import Change, changes, commit_of, contents, current_branch, head, named, split
-from weft.runtimes.worktrees import release_index
+from weft.runtimes.gitstate import (
+    Change,
+    changes,
+    commit_of,
+    contents,
+    current_branch,
+    head,
+    named,
+    split,
+    write_contents,
+)
+from weft.runtimes.worktrees import release_locks
 
 _NOBODY = {
     f"GIT_{role}_{what}": value
@@ -60,21 +70,24 @@ async def commit_all(
     address (else who git says commits here), `when` Unix time.
     """
     now = await head(repository, tree)
-    index = repository.scratch("index")
-    tree_id = await contents(repository, tree, base=now, index=index)
-    if before is not None:
-        index = repository.scratch("index")
-        tree_id = await _only_changed(repository, base, now, before, tree_id, index)
-    tip = now
-    if tree_id != await repository.ask("rev-parse", f"{now}^{{tree}}"):
-        tip = await _commit(
-            repository, tree_id, [now], message.encode("utf-8", "replace"), _who(repository, author, when)
-        )
-    await _settle(repository, tree, now, tip, index if before is None else None)
+    with repository.scratch() as index:
+        tree_id = await write_contents(repository, tree, now, index)
+        if before is not None:
+            tree_id = await _only_changed(repository, base, now, before, tree_id)
+        tip = now
+        if tree_id != await repository.ask("rev-parse", f"{now}^{{tree}}"):
+            text = message.encode("utf-8", "replace")
+            tip = await _commit(repository, tree_id, [now], text, _who(repository, author, when))
+        release_locks(repository, tree)
+        await _point(repository, tree, now, tip)
+        if before is None:
+            _take_over(index, Path(tree.gitdir))
+        else:  # what the user has staged stays staged
+            await _update_index(repository, tree, None, await changes(repository, base, tip))
     return None if tip == base else tip
 
 
-async def _only_changed(repository: Repository, base: str, now: str, before: str, after: str, index: str) -> str:
+async def _only_changed(repository: Repository, base: str, now: str, before: str, after: str) -> str:
     dirty = {change.path for change in await changes(repository, base, before)}
     wanted = await changes(repository, before, after)
     both = sorted(dirty & {change.path for change in wanted})
@@ -85,9 +98,10 @@ async def _only_changed(repository: Repository, base: str, now: str, before: str
             files=both,
             hint="commit or stash yours before the run",
         )
-    await repository.call("read-tree", now, index=index)
-    await _update_index(repository, repository.tree, index, wanted)
-    return await repository.ask("write-tree", index=index)
+    with repository.scratch() as index:
+        await repository.call("read-tree", now, index=index)
+        await _update_index(repository, repository.tree, index, wanted)
+        return await repository.ask("write-tree", index=index)
 
 
 async def _update_index(repository: Repository, tree: Tree, index: str | None, wanted: Sequence[Change]) -> None:
@@ -96,18 +110,13 @@ async def _update_index(repository: Repository, tree: Tree, index: str | None, w
     await repository.call("update-index", "-z", "--index-info", tree=tree, index=index, stdin=data)
 
 
-async def _settle(repository: Repository, tree: Tree, old: str, tip: str, index: str | None) -> None:
-    """Point the tree's branch to `tip` and make its index agree; `index` is a whole one to be taken over."""
-    release_index(repository, tree)
+async def _point(repository: Repository, tree: Tree, old: str, tip: str) -> None:
+    """Let the tree's branch be at `tip`, and the tree be on its branch."""
     if tree.branch is not None:
         await repository.call("update-ref", f"refs/heads/{tree.branch}", tip, tree=tree)
         await repository.call("symbolic-ref", "HEAD", f"refs/heads/{tree.branch}", tree=tree)
     elif tip != old:
         await repository.call("update-ref", "-m", "weft: a task", "HEAD", tip, old, tree=tree)
-    if index is not None:
-        _take_over(index, Path(tree.gitdir))
-    elif tip != old:
-        await _update_index(repository, tree, None, await changes(repository, old, tip))
 
 
 def _take_over(index: str, gitdir: Path) -> None:
@@ -255,7 +264,7 @@ async def _move(repository: Repository, target: str, old: str, new: str, at: str
 
 
 async def _move_files(repository: Repository, old: str, new: str) -> None:
-    release_index(repository, repository.tree)
+    release_locks(repository, repository.tree)
     await repository.call("update-index", "-q", "--refresh", fine=(0, 1))
     code, _, said = await repository.result("read-tree", "-m", "-u", old, new)
     if not code:

@@ -25,7 +25,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,20 @@ def is_work_tree(folder: Path) -> bool:
     return True
 
 
+def make_state(folder: Path) -> None:
+    """Make the folder of the runs' own state, which ignores itself. Raises GitError when that leads elsewhere."""
+    if folder.is_symlink():
+        raise GitError(
+            f"{folder} is a symbolic link", type="Unsupported", hint="give the folder it leads to as `state_dir`"
+        )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (folder / ".gitignore").exists():
+            (folder / ".gitignore").write_text("*\n")
+    except OSError as error:
+        raise GitError(f"cannot make {folder}: {(error.strerror or str(error)).lower()}") from None
+
+
 def _place(top: Path) -> Place:
     gitdir = Path(os.path.realpath(top / ".git"))
     if gitdir.is_file():
@@ -162,10 +177,16 @@ class Repository:
         """Remove the view. Calls after it fail."""
         shutil.rmtree(self._view, ignore_errors=True)
 
-    def scratch(self, name: str) -> str:
-        """A path of our own, where no agent looks, that nothing has yet."""
+    @contextmanager
+    def scratch(self) -> Iterator[str]:
+        """A path of our own, where no agent looks, that nothing has yet; deleted afterwards."""
         self._scratch += 1
-        return str(self._view / f"{name}-{self._scratch}")
+        path = self._view / f"scratch-{self._scratch}"
+        try:
+            yield str(path)
+        finally:
+            path.unlink(missing_ok=True)
+            Path(f"{path}.lock").unlink(missing_ok=True)
 
     async def ask(self, *arguments: str, **options: object) -> str:
         """As `call`, for one line of text."""

@@ -116,16 +116,19 @@ async def dirty_files(repository: Repository, tree: Tree | None = None) -> tuple
     return tuple(sorted(entry[3:] for entry in split(out)))
 
 
-async def contents(
-    repository: Repository, tree: Tree | None = None, *, base: str = "HEAD", index: str | None = None
-) -> str:
+async def contents(repository: Repository, tree: Tree | None = None, *, base: str = "HEAD") -> str:
     """The files of a work tree as they are now, as the name of a git tree; `base` only tells what is known.
 
-    Nothing of the work tree's own index is used or changed: it may be locked or damaged, or hide changes. `index`
-    is a file that is made with the result. Ignored files and the state folder are left out. Raises GitError
-    (`Nested`) when there is another repository among the new files.
+    Nothing of the work tree's own index is used or changed: it may be locked or damaged, or hide changes. Ignored
+    files and the state folder are left out. Raises GitError (`Nested`) when there is another repository among the
+    new files.
     """
-    index = index or repository.scratch("index")
+    with repository.scratch() as index:
+        return await write_contents(repository, tree, base, index)
+
+
+async def write_contents(repository: Repository, tree: Tree | None, base: str, index: str) -> str:
+    """As `contents`; `index` becomes the index that goes with it."""
     await repository.call("read-tree", base, tree=tree, index=index)
     await repository.call("update-index", "-q", "--really-refresh", tree=tree, index=index, fine=(0, 1))
     known = split(

@@ -80,6 +80,7 @@ async def remove_worktree(repository: Repository, tree: Tree, *, tip: str | None
         raise GitError(f"{tree.path} is the repository itself and is not removed")
     import asyncio
 
+    release_locks(repository, tree)
     await asyncio.to_thread(_delete, Path(tree.path))
     async with repository.lock:
         await asyncio.to_thread(_delete, Path(tree.gitdir))
@@ -99,11 +100,9 @@ def list_worktrees(repository: Repository, branches: str = "weft/", folder: Path
     found = []
     for admin in _admins(repository):
         path = _path_of(admin)
-        with suppress(OSError):
-            ref = (admin / "HEAD").read_text("utf-8", "surrogateescape").strip()
-            branch = ref.removeprefix("ref: refs/heads/") if ref.startswith("ref: refs/heads/") else None
-            if (branch or "").startswith(branches) or (inside and path.startswith(inside)):
-                found.append(Tree(path, str(admin), branch))
+        branch = _checked_out(admin)
+        if path and ((branch or "").startswith(branches) or (inside and path.startswith(inside))):
+            found.append(Tree(path, str(admin), branch))
     return tuple(sorted(found, key=lambda tree: tree.path))
 
 
@@ -142,7 +141,7 @@ async def reset_worktree(repository: Repository, tree: Tree, commit: str) -> Non
     """
     checked_commit(commit)
     own = tree.gitdir != repository.tree.gitdir
-    release_index(repository, tree)
+    release_locks(repository, tree)
     if own:
         write_link(tree)
     _end_unfinished(Path(tree.gitdir))
@@ -165,19 +164,22 @@ def _end_unfinished(gitdir: Path) -> None:
         shutil.rmtree(gitdir / name, ignore_errors=True)
 
 
-def release_index(repository: Repository, tree: Tree) -> bool:
-    """Remove the `index.lock` of a git that is dead; whether there was one. Raises GitError (`Locked`) when one lives.
+def release_locks(repository: Repository, tree: Tree) -> tuple[str, ...]:
+    """Remove the locks of a git that is dead on the tree's index, HEAD and branch; their paths. Raises GitError
+    (`Locked`) when one lives.
 
-    Git closes the lock's file and goes on holding it (while an editor is open, say), so that nobody has it open
-    proves nothing. In a task's own work tree nobody but the task has any business, and its processes are gone. In
-    the repository's a git process with its folder in the work tree counts as the holder; where processes cannot be
+    Git closes a lock's file and goes on holding it (while an editor is open, say), so that nobody has it open proves
+    nothing. In a task's own work tree nobody but the task has any business, and its processes are gone. In the
+    repository's a git process with its folder in the work tree counts as the holder; where processes cannot be
     looked at, the lock stays.
     """
-    lock = Path(tree.gitdir) / "index.lock"
-    if not os.path.lexists(lock):
-        return False
-    if tree.gitdir == repository.tree.gitdir:
-        holder = _holder(lock, tree)
+    locks = [Path(tree.gitdir) / "index.lock", Path(tree.gitdir) / "HEAD.lock"]
+    branch = tree.branch or _checked_out(Path(tree.gitdir))
+    if branch is not None:
+        locks.append(Path(repository.place.common) / "refs/heads" / f"{branch}.lock")
+    locks = [lock for lock in locks if os.path.lexists(lock)]
+    for lock in locks:
+        holder = _holder(repository, lock) if tree.gitdir == repository.tree.gitdir else None
         if holder is not None:
             raise GitError(
                 f"{lock} is held by {holder}",
@@ -185,11 +187,11 @@ def release_index(repository: Repository, tree: Tree) -> bool:
                 retryable=True,
                 hint="wait until it ends; if no git is at work there, delete that file",
             )
-    lock.unlink(missing_ok=True)
-    return True
+        lock.unlink(missing_ok=True)
+    return tuple(map(str, locks))
 
 
-def _holder(lock: Path, tree: Tree) -> str | None:
+def _holder(repository: Repository, lock: Path) -> str | None:
     try:
         numbers = [int(entry.name) for entry in PROCESSES.iterdir() if entry.name.isdigit()]
     except OSError:
@@ -198,12 +200,27 @@ def _holder(lock: Path, tree: Tree) -> str | None:
         home = PROCESSES / str(number)
         with suppress(OSError):
             name = (home / "comm").read_text("utf-8", "replace").strip()
-            cwd = os.path.realpath(home / "cwd")
-            if name.startswith("git") and (cwd == tree.path or cwd.startswith((tree.path + os.sep, tree.gitdir))):
+            if name.startswith("git") and _at_work(repository, os.path.realpath(home / "cwd")):
                 return f"process {number} ({name})"
         with suppress(OSError):
             if any(os.path.realpath(entry) == str(lock) for entry in (home / "fd").iterdir()):
                 return f"process {number}"
+    return None
+
+
+def _at_work(repository: Repository, cwd: str) -> bool:
+    """Whether a folder belongs to the repository's own work tree: the tasks' lie in the state folder."""
+    tree, state = repository.tree, repository.state
+    if state is not None and Path(cwd).is_relative_to(Path(tree.path) / state):
+        return False
+    return Path(cwd).is_relative_to(tree.path) or Path(cwd).is_relative_to(tree.gitdir)
+
+
+def _checked_out(gitdir: Path) -> str | None:
+    with suppress(OSError):
+        ref = (gitdir / "HEAD").read_text("utf-8", "surrogateescape").strip()
+        if ref.startswith("ref: refs/heads/"):
+            return ref.removeprefix("ref: refs/heads/")
     return None
 
 
