@@ -19,6 +19,18 @@ from weft.runtimes.gitstate import contents, is_clean
 pytestmark = pytest.mark.anyio
 
 
+class Died(InternalError):
+    """The crash of a test."""
+
+
+def then_die(function):
+    async def call(*given):
+        await function(*given)
+        raise Died
+
+    return call
+
+
 async def committed(sandbox: Sandbox, tree: Tree, base: str, message: str = "the task") -> str:
     tip = await commit_all(sandbox.repository, tree, message, base=base)
     assert tip is not None
@@ -132,6 +144,27 @@ async def test_in_a_dirty_tree_only_what_the_task_changed_is_committed(sandbox: 
     assert caught.value.message == "the task changed files that had changes of their own before: a.txt"
     assert (caught.value.type, caught.value.files) == ("DirtyTree", ("a.txt",))
     assert sandbox.commit() == tip
+
+
+@pytest.mark.parametrize("dirty", [False, True])
+async def test_a_commit_that_died_before_its_index_was_written_is_finished_by_the_same_call(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, dirty: bool
+) -> None:
+    base, tree = sandbox.commit(), sandbox.repository.tree
+    sandbox.write({"mine.txt": "mine\n"} if dirty else {})
+    before = await contents(sandbox.repository) if dirty else None
+    sandbox.write({"a.txt": "changed\n", "new.txt": "n\n"})
+    monkeypatch.setattr(commits, "_point", then_die(commits._point))
+    with pytest.raises(Died):
+        await commit_all(sandbox.repository, tree, "t", base=base, before=before)
+    monkeypatch.undo()
+    mine = ["?? mine.txt"] if dirty else []
+    assert sandbox.status() != mine
+    assert await commit_all(sandbox.repository, tree, "t", base=base, before=before) == sandbox.commit()
+    assert sandbox.subjects() == ["first", "t"]
+    assert sandbox.status() == mine
+    with sandbox.repository.scratch() as path:
+        assert not list(Path(path).parent.glob("scratch*"))
 
 
 # -- folding -----------------------------------------------------------------------------------------------------------
@@ -308,10 +341,6 @@ async def test_a_target_that_was_left_or_has_moved_is_said(sandbox: Sandbox) -> 
     assert caught.value.message == f"the branch main has moved from {base[:12]} to {sandbox.commit()[:12]}"
     with pytest.raises(GitError, match="there is no branch gone any more"):
         await fold(sandbox.repository, "gone", base, tip)
-
-
-class Died(InternalError):
-    """The crash of a test."""
 
 
 @pytest.mark.parametrize(
