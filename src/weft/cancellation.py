@@ -118,7 +118,8 @@ class CancellationToken:
         return self.reason
 
     def deadline(self, seconds: float) -> CancellationToken:
-        """Cancel it after so many seconds, with the reason `deadline`; returns the token. A second one replaces the first.
+        """Cancel it after so many seconds, with the reason `deadline`; returns the token. A second one replaces the
+        first.
 
         In an event loop the loop's time counts, elsewhere a thread waits. Raises InputError.
         """

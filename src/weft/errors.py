@@ -251,7 +251,7 @@ class AttemptTimeout(AttemptError, TimeoutError):
 
 
 class TaskBlocked(AttemptError):
-    """A task answered BLOCKED or NEEDS_REPLAN: it failed, and another try would give the same. `result` is its answer."""
+    """A task answered BLOCKED or NEEDS_REPLAN: it failed, and would again. `result` is its answer."""
 
     def __init__(self, result: Any, used: Any = None) -> None:
         self.result = result

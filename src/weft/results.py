@@ -199,12 +199,12 @@ class RunResult:
     @property
     def tasks(self) -> dict[str, NodeResult]:
         """The top level, by id, in the order of addition."""
-        return {id: self.nodes[id] for id in self._top if id in self.nodes}
+        return {name: self.nodes[name] for name in self._top if name in self.nodes}
 
     @property
     def outputs(self) -> dict[str, Any]:
         """The outputs of the top level, by id, of all that came to their end."""
-        return {id: node.output for id, node in self.tasks.items() if node.status == "succeeded"}
+        return {name: node.output for name, node in self.tasks.items() if node.status == "succeeded"}
 
     @property
     def events(self) -> list[Event]:
@@ -228,4 +228,3 @@ class RunResult:
 
     def __repr__(self) -> str:
         return f"RunResult({self.run_id}, {self.status}, {len(self.nodes)} nodes, {len(self.errors)} errors)"
-

@@ -29,7 +29,7 @@ Load = Callable[[Any], bytes]
 
 
 class Ready:
-    """A way to undo. `as_data` names it, for `Compensated`; `prepare` is asked before the task acts, for `compensate=`."""
+    """A way to undo. `as_data` names it, for `Compensated`; `prepare` looks before the task acts, for `compensate=`."""
 
     kind = ""
 
@@ -45,7 +45,7 @@ class OfFile(Ready):
     """Undoes what a task does to one file. Paths are absolute from here on: the working folder may change."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path=os.path.abspath(os.fspath(path)))
+        super().__init__(path=str(Path(path).absolute()))
 
     def as_data(self) -> tuple[str, Mapping[str, Any]]:
         raise InputError(

@@ -22,7 +22,7 @@ from weft.app.embedding import How, Place
 from weft.errors import EmptyWorkflowError, InputError, nearest
 from weft.fronts.python.building import Building
 from weft.fronts.python.combinators import MapTask
-from weft.fronts.python.compile import access, compile_tasks, data_edges, drawing_of
+from weft.fronts.python.compile import access, compile_tasks, data_edges, drawing_of, layers_of
 from weft.fronts.python.task import Settings, Task, as_task, seconds, settings_of, whole
 from weft.graph import analysis
 from weft.graph.hazards import Hazard, hazards
@@ -78,7 +78,7 @@ class Workflow:
     @overload
     def task(self, function: F, /) -> F: ...
     @overload
-    def task(self, *, id: str | None = None, **settings: Any) -> Callable[[F], F]: ...
+    def task(self, function: None = None, /, *, id: str | None = None, **settings: Any) -> Callable[[F], F]: ...
     def task(self, function: Any = None, /, *, id: str | None = None, **settings: Any) -> Any:  # noqa: A002
         """Add the decorated function as a task; takes what `add_task` takes. Returns the function as it is."""
 
@@ -102,16 +102,11 @@ class Workflow:
         is then as it was.
         """
         stated = as_task(task)
-        known = settings_of.__kwdefaults__ or {}
-        for name in settings:
-            if name not in known:
-                close = nearest(name, list(known))
-                hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-                raise InputError(f"there is no setting {name!r} for a task", hint=hint)
         if settings:
+            _refuse_unknown(settings)
             stated = _with_settings(stated, settings_of(**settings).over(stated.settings))
         chosen = id if id is not None else stated.name
-        if not chosen:
+        if not chosen and id is None:
             raise InputError(f"{stated!r} has no name", hint="pass id=...")
         self._building.add(stated, chosen)
         return stated
@@ -158,8 +153,9 @@ class Workflow:
         """The ids in topological layers: a task's layer is its longest distance from a root; in a layer, the order of
         addition. Raises EmptyWorkflowError.
         """
-        graph = self._shape()
-        return [[graph.nodes[i].id for i in layer] for layer in analysis.layers(graph)]
+        self._refuse_empty()
+        ids = self._building.ids
+        return [[ids[i] for i in layer] for layer in layers_of(self._building)]
 
     def execution_order(self) -> list[str]:
         """The ids, layer by layer. Raises EmptyWorkflowError."""
@@ -173,15 +169,15 @@ class Workflow:
 
     def hazards(self) -> list[Hazard]:
         """Every pair of tasks that clash by what they read and write or by a mutex, in program order."""
-        return hazards([access(self._building, id) for id in self._building.ids])
+        return hazards([access(self._building, name) for name in self._building.ids])
 
     def compensation_coverage(self) -> dict[str, bool]:
         """For each task whether something undoes it."""
-        return {id: task.settings.compensate is not None for id, task in self._building.tasks.items()}
+        return {name: task.settings.compensate is not None for name, task in self._building.tasks.items()}
 
     def check(self, arguments: Mapping[str, Any] | None = None) -> None:
         """Raise what `execute` would raise before anything runs."""
-        self._program(arguments or {}, journaled=False)
+        self.program_for(arguments or {}, journaled=False)
 
     def to_mermaid(self) -> str:
         """The workflow as a Mermaid flowchart."""
@@ -199,13 +195,16 @@ class Workflow:
 
     def _shape(self) -> Graph:
         """The top level, without what is inside: enough to look at, and made in no time."""
+        self._refuse_empty()
         building = self._building
-        if not building.ids:
-            raise EmptyWorkflowError(f"the workflow {self.name!r} has no tasks", hint="add one with @flow.task")
         return self._cached("shape", lambda: (_shape_of(building), None))[0]
 
+    def _refuse_empty(self) -> None:
+        if not self._building.ids:
+            raise EmptyWorkflowError(f"the workflow {self.name!r} has no tasks", hint="add one with @flow.task")
+
     def _drawn(self) -> Graph:
-        self._shape()
+        self._refuse_empty()
         return self._cached("drawn", lambda: (drawing_of(self._building, self.limits), None))[0]
 
     def _cached(self, key: object, make: Callable[[], tuple[Graph, Any]]) -> tuple[Graph, Any]:
@@ -239,7 +238,7 @@ class Workflow:
         """
         how = how_of(schedule, jobs, timeout, token, on_event, backend)
         given = dict(arguments or {})
-        program = self._program(given, journaled=journal is not None)
+        program = self.program_for(given, journaled=journal is not None)
         folder = self._folder()
         return await embedding.execute(program, self._given(given), how, journal, folder=folder, project=folder)
 
@@ -265,9 +264,9 @@ class Workflow:
 
         return Arguments(input=dict(arguments))
 
-    def _program(self, arguments: Mapping[str, Any], *, journaled: bool) -> Program:
+    def program_for(self, arguments: Mapping[str, Any], *, journaled: bool) -> Program:
         """The program for these arguments. Raises EmptyWorkflowError, InputError."""
-        self._shape()
+        self._refuse_empty()
         mapped = any(isinstance(task, MapTask) for task in self._building.tasks.values())
         if mapped:  # what is gone over is part of the graph
             graph, limits = compile_tasks(self._building, arguments, self.limits, journaled=journaled)
@@ -308,7 +307,8 @@ class LoadedWorkflow(Workflow):
 
     def execution_layers(self) -> list[list[str]]:
         """As of every workflow; an empty document has no layers."""
-        return super().execution_layers() if self.program.graph.nodes else []
+        graph = self.program.graph
+        return [[graph.nodes[i].id for i in layer] for layer in analysis.layers(graph)]
 
     def hazards(self) -> list[Hazard]:
         return []
@@ -325,7 +325,7 @@ class LoadedWorkflow(Workflow):
     def _folder(self) -> Path:
         return Path(str(self.program.document)).parent
 
-    def _program(self, arguments: Mapping[str, Any], *, journaled: bool) -> Program:
+    def program_for(self, arguments: Mapping[str, Any], *, journaled: bool) -> Program:
         return self.program
 
     def _given(self, arguments: Mapping[str, Any]) -> Arguments:
@@ -383,7 +383,7 @@ async def resume(
     loaded = workflow.loaded if isinstance(workflow, LoadedWorkflow) else None
     return await embedding.resume(
         run_id,
-        lambda given, journaled: workflow._program(given, journaled=journaled),
+        lambda given, journaled: workflow.program_for(given, journaled=journaled),
         how,
         journal,
         arguments=arguments,
@@ -435,9 +435,7 @@ def in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine, in a new event loop: here, or in a thread where one runs already."""
     import asyncio
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _runs_a_loop():
         return asyncio.run(work)
     import contextvars
     from concurrent.futures import ThreadPoolExecutor
@@ -446,10 +444,31 @@ def in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
         return threads.submit(contextvars.copy_context().run, asyncio.run, work).result()
 
 
+def _refuse_unknown(settings: Mapping[str, Any]) -> None:
+    known = settings_of.__kwdefaults__ or {}
+    for name in settings:
+        if name not in known:
+            close = nearest(name, list(known))
+            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+            raise InputError(f"there is no setting {name!r} for a task", hint=hint)
+
+
+def _runs_a_loop() -> bool:
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def _with_settings(stated: Task, settings: Settings, id: str = "") -> Task:  # noqa: A002 - the API's name
     """The same task with other settings: one that was stated elsewhere is not changed."""
     import copy
 
+    if type(stated) is Task:
+        return Task(stated.function, id=id or stated.id, settings=settings)
     changed = copy.copy(stated)
     changed.settings = settings
     changed.id = id or stated.id

@@ -267,7 +267,7 @@ class Foreach(Block, eq=False):
 
     def open_index(self, s: Lifecycle, index: int) -> None:
         """A replay met an event of this iteration: it had been opened."""
-        if index in self.live or self._is_done(index) or (self.count is not None and index >= self.count):
+        if index in self.live or self.is_done(index) or (self.count is not None and index >= self.count):
             raise IllegalEvent(f"{self.path}[{index}] cannot start")
         if self.node.bodies[0].silent:
             raise IllegalEvent(f"{self.path}: nothing can happen in there")
@@ -315,7 +315,8 @@ class Foreach(Block, eq=False):
         since = self.since if self.window > 1 else None
         s.open_frame(self, self.node.bodies[0], f"{self.path}[{index}]/", index, since)
 
-    def _is_done(self, index: int) -> bool:
+    def is_done(self, index: int) -> bool:
+        """Whether the iteration has ended."""
         byte = index >> 3
         return byte < len(self.done) and bool(self.done[byte] & (1 << (index & 7)))
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from msgspec import structs
 
 from weft import values
@@ -21,6 +22,7 @@ from weft.engine.failure import TIMEOUT, describe
 from weft.engine.records import MISSING, Encoded, Outputs, Record
 from weft.engine.scope import Scope, View
 from weft.engine.spool import Spool, SpooledItems
+from weft.engine.streams import Stream, is_stream
 from weft.errors import AttemptError, AttemptTimeout, ChangedError, ErrorData, NodeFailed, WeftError
 from weft.event_types import (
     BlockSucceeded,
@@ -29,6 +31,7 @@ from weft.event_types import (
     EvaluationFailed,
     Event,
     ForeachExpanded,
+    ItemsFound,
     IterationBroken,
     LoopChecked,
     PathEvent,
@@ -37,14 +40,21 @@ from weft.event_types import (
     ValueDrawn,
 )
 from weft.graph.model import Graph, Node, walk
-from weft.graph.work import ChoiceWork, Evaluable, ForeachWork, LeafWork, LoopWork, ParallelWork, Work
+from weft.graph.work import ChoiceWork, Evaluable, ForeachWork, LeafWork, LoopWork, ParallelWork, RetryWork, Work
 from weft.runtimes.base import FileList, FileRows, Rows, World
 from weft.runtimes.rows import open_rows
 
 MAX_RAISED = 1000
 HELD_ITEMS = 10_000
 """Items of a collection that are held in memory; those of a longer one are kept beside it."""
+E = TypeVar("E")
 Draw = Callable[[str, Callable[[], object]], object]
+
+
+def _may_stream(block: Foreach) -> bool:
+    """Whether what it goes over was given from outside, so that it may be read item by item."""
+    work = block.node.work
+    return isinstance(work, ForeachWork) and work.streamed
 
 
 def _sets(node: Node) -> bool:
@@ -85,14 +95,16 @@ class ItemScope(Scope):
 class Collection:
     """The items of a running foreach, and the results of its iterations."""
 
-    __slots__ = ("digest", "items", "kept", "marks", "objects", "spool")
+    __slots__ = ("digest", "items", "kept", "marks", "objects", "order", "spool")
 
-    def __init__(self, items: list[Any] | Rows | None, digest: str, spool: Spool | None) -> None:
+    def __init__(self, items: list[Any] | Rows | Stream | None, digest: str, spool: Spool | None) -> None:
         self.items = items
         self.digest = digest
         self.spool = spool
         self.objects: dict[int, Any] = {}
         """The results, in a run that keeps objects by reference."""
+        self.order: list[int] = []
+        """The indexes in the order in which they were done, where the results are wanted in that."""
         self.marks: dict[int, tuple[SecretMark, ...]] = {}
 
 
@@ -190,11 +202,17 @@ class Evaluator:
         }
 
     def exception_for(self, scope: Scope) -> BaseException | None:
-        """The exception that the handler in this scope is for. After a resume only what was written down is left of it."""
+        """The exception that the handler in this scope is for. After a resume what was written down is left of it."""
         path = scope.special("raised")
-        if path is None or path in self.raised:
-            return None if path is None else self.raised[path]
-        error, attempt = self.errors.get(path, (ErrorData("Failed", f"{path} failed"), 1))
+        return None if path is None else self.exception_at(path)
+
+    def exception_at(self, path: str) -> BaseException | None:
+        """The exception that made the node at `path` fail; None when nothing is known of it."""
+        if path in self.raised:
+            return self.raised[path]
+        if path not in self.errors:
+            return None
+        error, attempt = self.errors[path]
         return AttemptTimeout(error.message) if error.type == TIMEOUT else NodeFailed(path, error, attempt)
 
     # -- draws ------------------------------------------------------------------------------------------------------
@@ -254,13 +272,36 @@ class Evaluator:
         taken = next((i for i, c in enumerate(work.conditions) if c is None or c.evaluate(view)), -1)
         return ChoiceMade(path=instance.path, taken=taken, at=self._clock.now())
 
-    def items(self, instance: Instance) -> PathEvent:
-        """Answer AskItems."""
-        return self._try(instance, lambda: self._items(instance))
+    def items(self, instance: Instance, at_least: int) -> PathEvent | None:
+        """Answer AskItems; None when the answer has to be awaited: `await_items`."""
+        return self._try(instance, lambda: self._items(instance, at_least))
 
-    def _items(self, instance: Instance) -> PathEvent:
+    async def await_items(self, instance: Instance, at_least: int) -> PathEvent:
+        """Answer AskItems with items that have to be awaited."""
+        stream = self._collections[instance.path].items
+        assert isinstance(stream, Stream)
+        try:
+            await stream.await_read(at_least)
+        except Exception as error:  # of the user's generator
+            return self._evaluation_failed(instance, error)
+        return self._found(instance, stream)
+
+    def _found(self, instance: Instance, stream: Stream) -> PathEvent:
+        if not stream.over:
+            return ItemsFound(path=instance.path, count=stream.found, at=self._clock.now())
+        return ForeachExpanded(path=instance.path, count=stream.found, digest=stream.digest, at=self._clock.now())
+
+    def _items(self, instance: Instance, at_least: int) -> PathEvent | None:
         collection = self._collect(instance)
         assert collection.items is not None
+        if isinstance(collection.items, Stream):
+            if collection.items.waits:
+                return None
+            try:
+                collection.items.read(at_least)
+            except Exception as error:  # of the user's iterator
+                return self._evaluation_failed(instance, error)
+            return self._found(instance, collection.items)
         return ForeachExpanded(
             path=instance.path, count=len(collection.items), digest=collection.digest, at=self._clock.now()
         )
@@ -269,12 +310,14 @@ class Evaluator:
         """Evaluate the collection, and compare it with what it was when this is a resume."""
         work = instance.node.work
         assert isinstance(work, ForeachWork)
+        known = self._collections.get(instance.path)
+        if known is not None and isinstance(known.items, Stream):
+            return known
         value = work.collection.evaluate(self.view(instance, "collection", streams=True))
         items, digest = self._as_items(value)
-        known = self._collections.get(instance.path)
         if known is None:
             known = self._collections[instance.path] = Collection(None, digest, None)
-        elif known.digest != digest:
+        elif known.digest != digest and not isinstance(items, Stream):
             raise ChangedError(
                 f"the items of {instance.path} are not those it began with",
                 hint="restore them, or start a new run",
@@ -282,7 +325,9 @@ class Evaluator:
         known.items = items
         return known
 
-    def _as_items(self, value: Any) -> tuple[list[Any] | Rows, str]:
+    def _as_items(self, value: Any) -> tuple[list[Any] | Rows | Stream, str]:
+        if is_stream(value) and not isinstance(value, FileRows | FileList):
+            return Stream(value, named=not self._outputs.by_reference), ""
         if isinstance(value, FileRows | FileList):
             return open_rows(value, self.world), values.digest(type(value).__name__, value)
         if value is None:
@@ -290,6 +335,8 @@ class Evaluator:
         elif isinstance(value, dict):
             message = "a foreach takes a list, this is an object (write entries(x) for its pairs)"
             raise AttemptError(message, type="TypeError")
+        elif isinstance(value, tuple):
+            value = list(value)
         elif not isinstance(value, list):
             value = [value]
         if self._outputs.by_reference:
@@ -321,6 +368,29 @@ class Evaluator:
                 except (WeftError, OSError):
                     continue
 
+    async def reopen_streams(self, alive: Iterable[Instance]) -> None:
+        """Before a resume goes on: what is read item by item is read again as far as it had been, for what is not done.
+
+        Raises ChangedError when the items were over and are not those they were.
+        """
+        for block in alive:
+            if not isinstance(block, Foreach) or block.asked == "when" or not _may_stream(block):
+                continue
+            known = self._collect(block)
+            if isinstance(known.items, Stream):
+                await known.items.read_again(None if known.digest else block.following, block.is_done)
+                if known.digest and known.items.digest != known.digest:
+                    raise ChangedError(
+                        f"the items of {block.path} are not those it began with",
+                        hint="pass the same items, or start a new run",
+                    )
+
+    async def close_streams(self) -> None:
+        """Nobody reads on."""
+        for collection in self._collections.values():
+            if isinstance(collection.items, Stream):
+                await collection.items.aclose()
+
     def remember_items(self, event: ForeachExpanded) -> None:
         """A replay met an expansion: the items are read again when one is needed."""
         self._collections[event.path] = Collection(None, event.digest, None)
@@ -335,9 +405,17 @@ class Evaluator:
         """Whether a body that failed `number` times runs once more, by the policy of its block."""
         error = self.errors.get(block.last_failed, (ErrorData("Failed", f"{block.last_failed} failed"), 1))[0]
         policy, used = block.node.retry, number - block.base
-        go_on = policy.allows(used, error)
+        go_on = policy.allows(used, error, agreed=self._agreed(block))
         delay = policy.delay(used, error, self._chance()) if go_on else 0.0
         return LoopChecked(path=block.path, round=number, go_on=go_on, delay=delay, at=self._clock.now())
+
+    def _agreed(self, block: Retrying) -> bool | None:
+        """What the condition of the retry says of what went wrong in the last round."""
+        work = block.node.work
+        if not isinstance(work, RetryWork) or work.retry_on is None:
+            return None
+        error = self.exception_at(block.last_failed)
+        return error is None or bool(work.retry_on(error))
 
     def _loop(self, instance: Instance, number: int) -> PathEvent:
         work = instance.node.work
@@ -371,14 +449,18 @@ class Evaluator:
         path = ask.instance.path
         return IterationBroken(path=path, everything=ask.ends_block, highest=ask.highest, at=self._clock.now())
 
-    def _try(self, instance: Instance, evaluate: Callable[[], PathEvent]) -> PathEvent:
+    def _try(self, instance: Instance, evaluate: Callable[[], E]) -> E | EvaluationFailed:
         try:
             return evaluate()
         except (WeftError, OSError) as error:
-            work = instance.node.work
-            data = describe(error, work.place if isinstance(work, Work) else None)
-            self.errors[instance.path] = (data, 1)
-            return EvaluationFailed(path=instance.path, error=data, at=self._clock.now())
+            return self._evaluation_failed(instance, error)
+
+    def _evaluation_failed(self, instance: Instance, error: Exception) -> EvaluationFailed:
+        work = instance.node.work
+        data = describe(error, work.place if isinstance(work, Work) else None)
+        self.errors[instance.path] = (data, 1)
+        self.raised[instance.path] = error
+        return EvaluationFailed(path=instance.path, error=data, at=self._clock.now())
 
     # -- what has ended ---------------------------------------------------------------------------------------------
 
@@ -389,6 +471,7 @@ class Evaluator:
     def failed(self, instance: Instance, error: ErrorData, attempt: int, raised: BaseException | None = None) -> None:
         """A leaf has failed, perhaps for good. Under its own `continue` the record is visible, its output null."""
         self.errors[instance.path] = (error, attempt)
+        self.raised.pop(instance.path, None)
         if raised is not None:
             self.raised[instance.path] = raised
             if len(self.raised) > MAX_RAISED:
@@ -430,6 +513,10 @@ class Evaluator:
         collection = self._collections.get(block.path)
         if collection is None:
             collection = self._collections[block.path] = Collection(None, "", None)
+        if isinstance(collection.items, Stream):
+            collection.items.drop(index)
+        if isinstance(block.node.work, ForeachWork) and not block.node.work.ordered:
+            collection.order.append(index)
         if self._outputs.by_reference:
             collection.objects[index] = last.output
             return
@@ -502,6 +589,8 @@ class Evaluator:
             return self._record([])
         if collection.items is not None and not isinstance(collection.items, list):
             collection.items.close()
+        if collection.order:
+            return self._record([self._result_at(collection, i) for i in collection.order])
         if self._outputs.by_reference:
             return self._record([collection.objects.get(i) for i in range(block.size)])
         marks = tuple(
@@ -512,6 +601,13 @@ class Evaluator:
         if spool is not None:
             spool.close()
         return Record("succeeded", encoded=self._outputs.encode_bytes(data, marks), keeper=self._outputs, attempts=1)
+
+    def _result_at(self, collection: Collection, index: int) -> Any:
+        if self._outputs.by_reference:
+            return collection.objects.get(index)
+        assert collection.spool is not None
+        encoded = Encoded(output=msgspec.Raw(collection.spool.get(index)), secrets=collection.marks.get(index, ()))
+        return self._outputs.load(encoded)
 
     def finished(self, event: RunFinished, graph: Graph, output: Evaluable | None) -> RunFinished:
         """The end of the run, with the document's output: its `output` expression, else its last node's."""

@@ -92,6 +92,8 @@ class Executor:
         self._after: list[commands.Command] = []
         self._durable: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
+        self._reading: set[asyncio.Task[None]] = set()
+        """Collections whose next items are awaited."""
         self._runtimes: dict[str, Any] = {}
         self._started_at: dict[str, float] = {}
         self.undoing = Undoing(self)
@@ -103,7 +105,7 @@ class Executor:
         self._at_once: dict[type[commands.Command], Callable[[Any], None]] = {
             commands.AskWhen: lambda c: self._inbox.append(evaluator.when(c.instance)),
             commands.AskChoice: lambda c: self._inbox.append(evaluator.choice(c.instance)),
-            commands.AskItems: lambda c: self._inbox.append(evaluator.items(c.instance)),
+            commands.AskItems: self._ask_items,
             commands.AskLoop: lambda c: self._inbox.append(evaluator.loop(c.instance, c.round)),
             commands.AskMerge: lambda c: self._inbox.append(evaluator.merge(c.instance)),
             commands.AskBreak: lambda c: self._inbox.append(evaluator.broken(c)),
@@ -225,6 +227,18 @@ class Executor:
                 self._wake.set()
             else:
                 act(command)
+
+    def _ask_items(self, command: commands.AskItems) -> None:
+        event = self.evaluator.items(command.instance, command.at_least)
+        if event is not None:
+            self._inbox.append(event)
+            return
+        task = self.loop.create_task(self._await_items(command))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
+    async def _await_items(self, command: commands.AskItems) -> None:
+        self._fired(await self.evaluator.await_items(command.instance, command.at_least))
 
     async def durable(self) -> None:
         """Return when everything posted and drawn so far is durable."""
@@ -407,11 +421,13 @@ class Executor:
         self.leaving = True
         for timer in self._timers.values():
             timer.cancel()
-        tasks = [a.task for a in self._running.values() if a.task is not None] + self.undoing.tasks
+        tasks = [a.task for a in self._running.values() if a.task is not None]
+        tasks += [*self.undoing.tasks, *self._reading]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
+        await self.evaluator.close_streams()
 
     @property
     def running(self) -> list[str]:

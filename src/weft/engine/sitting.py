@@ -154,6 +154,7 @@ class Sitting:
         finally:
             gc.enable()
         evaluator.compare_items(scheduler.open.values())
+        await evaluator.reopen_streams(list(scheduler.open.values()))
         batch: list[events.Event] = [resumed]
         for path, question in facts.questions.items():
             instance = scheduler.find(path)

@@ -17,13 +17,18 @@ def layers(graph: Graph) -> list[list[int]]:
     The order of removal is Kahn's (A. B. Kahn, "Topological sorting of large networks", 1962), taken layer by layer.
     Raises CycleError with the whole cycle.
     """
-    waiting = graph.indegree.copy()
-    dependents = graph.dependents
+    out = in_layers(graph.indegree, graph.dependents)
+    if sum(map(len, out)) != len(graph):
+        raise CycleError(find_cycle(graph))
+    return out
+
+
+def in_layers(indegree: Sequence[int], dependents: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The same of nodes that are only numbers; what is on a cycle, or behind one, is in no layer."""
+    waiting = list(indegree)
     layer = [i for i, count in enumerate(waiting) if count == 0]
     out: list[list[int]] = []
-    seen = 0
     while layer:
-        seen += len(layer)
         out.append(layer)
         following: list[int] = []
         for i in layer:
@@ -33,8 +38,6 @@ def layers(graph: Graph) -> list[list[int]]:
                     following.append(j)
         following.sort()
         layer = following
-    if seen != len(graph):
-        raise CycleError(find_cycle(graph))
     return out
 
 

@@ -49,6 +49,11 @@ class Order:
         """What the node needs directly."""
         return self._before[node]
 
+    @property
+    def edges(self) -> tuple[list[list[int]], list[list[int]]]:
+        """For each node what it needs directly, and what needs it. To look at, not to change."""
+        return self._before, self._after
+
     def connect(self, first: int, second: int) -> list[int]:
         """`second` needs `first`. Returns a cycle that this would close, from `second` to `first`, and then adds
         nothing; else an empty list.

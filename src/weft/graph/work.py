@@ -104,6 +104,12 @@ class FunctionWork(Work, frozen=True, kw_only=True, omit_defaults=True):
     verifies: tuple[str, ...] | None = None
 
 
+class RetryWork(Work, frozen=True, kw_only=True, omit_defaults=True):
+    """A body that runs again while it fails. `retry_on` as of a function; None: the errors say so themselves."""
+
+    retry_on: Callable[[BaseException], bool] | None = None
+
+
 class UndoWork(Work, frozen=True, kw_only=True, omit_defaults=True):
     """One of the ready-made ways to undo, by name; it gets what was prepared, or kept by the attempt."""
 
@@ -131,6 +137,8 @@ class ForeachWork(Work, frozen=True, kw_only=True, omit_defaults=True):
     index: str | None = None
     kept: bool = True
     """Somebody may read the list of results."""
+    streamed: bool = False
+    """The collection was given from outside and may be read item by item."""
     ordered: bool = True
     """The list is in the order of the items; else in that in which they were done."""
 

@@ -1,4 +1,4 @@
-"""Where a function's parameters come from: the nearest task of that name that has run by then, an argument, a default."""
+"""Where a function's parameters come from: the nearest task of that name, an argument of the run, a default."""
 
 from __future__ import annotations
 

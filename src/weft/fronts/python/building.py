@@ -16,6 +16,7 @@ from weft.fronts.python.task import Task
 from weft.graph.order import Order
 
 MAX_ID = 200
+_PATH_MARKS = frozenset("/[]")
 
 
 class Building:
@@ -38,8 +39,9 @@ class Building:
         check_id(id)
         if id in self.tasks:
             raise DuplicateTaskError(id)
-        needs = [self.resolve(need) for need in task.settings.needs]
-        names = list(references(task))
+        known = self.tasks
+        needs = [need if type(need) is str and need in known else self.resolve(need) for need in task.settings.needs]
+        names = references(task)
         node = self.order.add()
         self.tasks[id] = task
         self._index[id] = node
@@ -54,9 +56,10 @@ class Building:
             del self.tasks[id], self._index[id]
             raise
         for name in names:
-            if name not in self.tasks:
+            if name not in known:
                 self._awaited.setdefault(name, []).append(node)
-        self._awaited.pop(id, None)
+        if self._awaited:
+            self._awaited.pop(id, None)
         self._remember(task, id)
         self.version += 1
 
@@ -75,7 +78,9 @@ class Building:
         self.version += 1
 
     def _cycle(self, way: list[int]) -> CycleError:
-        """The way leads from the dependent to the prerequisite; the refused edge closes it. The first added is first."""
+        """The way leads from the dependent to the prerequisite; the refused edge closes it. First comes what was added
+        first.
+        """
         at = way.index(min(way))
         ids = [self._ids[i] for i in way[at:] + way[:at]]
         return CycleError([*ids, ids[0]])
@@ -98,9 +103,10 @@ class Building:
         raise UnknownTaskError(_called(given), nearest(_called(given), list(self.tasks), count=3))
 
     def _remember(self, task: Task, task_id: str) -> None:
+        known = self._of_function
         for thing in (task, task.function):
             if thing is not None:
-                self._of_function[id(thing)] = None if id(thing) in self._of_function else task_id
+                known[id(thing)] = None if id(thing) in known else task_id
 
     @property
     def ids(self) -> list[str]:
@@ -126,6 +132,8 @@ def check_id(id: object) -> None:  # noqa: A002 - the API's name
     """Raise InputError for what cannot be a task's id: paths are made of ids."""
     if not isinstance(id, str) or not id:
         raise InputError(f"the id is {id!r}; it must be a text that is not empty", hint="pass id=...")
+    if len(id) <= MAX_ID and id.isprintable() and _PATH_MARKS.isdisjoint(id):
+        return
     wrong = next((c for c in id if c in "/[]" or not c.isprintable()), None)
     if wrong is not None:
         raise InputError(f"the id {id!r} has {wrong!r} in it", hint="ids make up paths: no / [ ] and nothing invisible")
@@ -136,9 +144,11 @@ def check_id(id: object) -> None:  # noqa: A002 - the API's name
 # -- what a task refers to --------------------------------------------------------------------------------------------
 
 
-def references(task: Task, bound: frozenset[str] = frozenset()) -> Iterator[str]:
+def references(task: Task) -> list[str]:
     """The names that a task asks for and that nothing inside it gives: tasks around it, or arguments."""
-    yield from dict.fromkeys(_references(task, bound))
+    if task.function is not None and task.settings.compensate is None:
+        return own_parameters(task)
+    return list(dict.fromkeys(_references(task, frozenset())))
 
 
 def _references(task: Task, bound: frozenset[str]) -> Iterator[str]:

@@ -86,7 +86,7 @@ class Conditional(Combinator):
 
 
 class TryCatch(Combinator):
-    """Runs `body`; when it fails, `handler`, whose parameter `error` is the exception. The handler's output stands in."""
+    """Runs `body`, and when it fails `handler`, whose parameter `error` is the exception and whose output stands in."""
 
     label = "try"
 

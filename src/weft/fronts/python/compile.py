@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from weft.errors import InputError, nearest
-from weft.fronts.python.binding import Scope, bind, bound_undo
+from weft.fronts.python.binding import Given, Scope, bind, bound_undo
 from weft.fronts.python.building import Building
 from weft.fronts.python.combinators import (
     Combinator,
@@ -32,9 +32,10 @@ from weft.fronts.python.combinators import (
 from weft.fronts.python.digests import Digests
 from weft.fronts.python.signature import is_async, reference_to
 from weft.fronts.python.task import Task
+from weft.graph.analysis import in_layers
 from weft.graph.hazards import Access, hazard_edges
 from weft.graph.model import Graph, Node
-from weft.graph.work import ChoiceWork, ForeachWork, FunctionWork, Isolation, ParallelWork, Work
+from weft.graph.work import ChoiceWork, ForeachWork, FunctionWork, Isolation, ParallelWork, RetryWork, Work
 from weft.policy import NO_RETRY, Limit
 
 MUTEX = "mutex:"
@@ -67,7 +68,20 @@ def data_edges(building: Building) -> list[tuple[str, str]]:
     """
     touching = [i for i in building.ids if building.tasks[i].settings.reads or building.tasks[i].settings.writes]
     touching.sort(key=building.place)
-    return hazard_edges([access(building, id) for id in touching])
+    return hazard_edges([access(building, name) for name in touching])
+
+
+def layers_of(building: Building) -> list[list[int]]:
+    """The topological layers of the tasks, as places in the order of addition."""
+    needs, dependents = building.order.edges
+    if more := data_edges(building):
+        needs, dependents = [list(each) for each in needs], [list(each) for each in dependents]
+        index = {name: i for i, name in enumerate(building.ids)}
+        for first, second in more:
+            if index[first] not in needs[index[second]]:
+                needs[index[second]].append(index[first])
+                dependents[index[first]].append(index[second])
+    return in_layers([len(each) for each in needs], dependents)
 
 
 def access(building: Building, id: str) -> Access:  # noqa: A002 - the API's name
@@ -220,7 +234,7 @@ class _Compiler:
             "prefixes": True,
             "bodies": (Graph([inner], chain=True),),
             "concurrency": task.concurrency,
-            "work": ForeachWork(collection=scope.collection(task.over, id), ordered=task.ordered),
+            "work": _going_over(scope.collection(task.over, id), task),
         }
 
     def _block(self, task: Combinator, inside: Scope, fields: dict[str, Any]) -> None:
@@ -282,7 +296,12 @@ class _Compiler:
             again = Task(inner.function, id=inner.id, settings=msgspec.structs.replace(settings, **said))
             fields |= {"kind": "group", "bodies": (self._body((name, again), inside),), "work": _BODILESS}
             return
-        fields |= {"kind": "retry", "bodies": (self._body(part, inside),), "work": _BODILESS, "retry": task.policy}
+        work = RetryWork(retry_on=worth_retrying(task.on))
+        fields |= {"kind": "retry", "bodies": (self._body(part, inside),), "work": work, "retry": task.policy}
+
+
+def _going_over(collection: Any, task: MapTask) -> ForeachWork:
+    return ForeachWork(collection=collection, ordered=task.ordered, streamed=isinstance(collection, Given))
 
 
 class Truth:

@@ -31,7 +31,7 @@ def parameters_of(function: Callable[..., Any]) -> tuple[Asked, ...]:
 
     A callable without a readable signature has none. Raises InputError for parameters that are positional only.
     """
-    if type(function) is FunctionType and not hasattr(function, "__wrapped__"):
+    if type(function) is FunctionType and "__wrapped__" not in function.__dict__:
         return _of_code(function)
     return _of_signature(function)
 
@@ -146,7 +146,7 @@ def _seen(function: Any, depth: int) -> Any:
     bound = getattr(function, "__func__", None)
     if bound is not None:
         return ("method", type(function.__self__).__qualname__, _seen(bound, depth + 1))
-    called = getattr(type(function), "__call__", None)
+    called = type(function).__dict__.get("__call__")
     if isinstance(called, FunctionType):
         return ("object", type(function).__qualname__, _seen(called, depth + 1))
     return ("named", getattr(function, "__module__", ""), getattr(function, "__qualname__", type(function).__name__))

@@ -43,8 +43,13 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def over(self, other: Settings) -> Settings:
         """These, and for what they do not say the others."""
+        if other is UNSAID:
+            return self
         said = {name: getattr(self, name) for name in self.__struct_fields__ if getattr(self, name)}
         return msgspec.structs.replace(other, **said) if said else other
+
+
+UNSAID = Settings()
 
 
 class Task:
@@ -55,7 +60,7 @@ class Task:
 
     label = "task"
 
-    def __init__(self, function: Function | None = None, *, id: str = "", settings: Settings = Settings()) -> None:  # noqa: A002, B008 - the API's name; frozen
+    def __init__(self, function: Function | None = None, *, id: str = "", settings: Settings = UNSAID) -> None:  # noqa: A002 - the API's name
         self.function = function
         self.id = id
         self.settings = settings
@@ -107,9 +112,10 @@ def settings_of(
     description: str = "",
 ) -> Settings:
     """Check what was said of a task. Raises InputError that names the setting, the value and what is accepted."""
-    _one_of("effect", effect, ("pure", "idempotent", "once"))
-    _one_of("isolation", isolation, ("loop", "thread", "process"))
-    _one_of("on_failure", on_failure, ("finish", "cancel", "continue"))
+    if effect or isolation or on_failure:
+        _one_of("effect", effect, ("pure", "idempotent", "once"))
+        _one_of("isolation", isolation, ("loop", "thread", "process"))
+        _one_of("on_failure", on_failure, ("finish", "cancel", "continue"))
     policy = _retry(retry)
     if effect == "once" and policy is not None and policy.max_attempts > 1:
         raise InputError(
@@ -123,10 +129,10 @@ def settings_of(
         effect=effect,
         compensate=compensate,
         isolation=isolation,
-        reads=names("reads", reads),
-        writes=names("writes", writes),
-        mutex=names("mutex", [mutex] if isinstance(mutex, str) else mutex),
-        limit=names("limit", [limit] if isinstance(limit, str) else limit),
+        reads=names("reads", reads) if reads else (),
+        writes=names("writes", writes) if writes else (),
+        mutex=names("mutex", [mutex] if isinstance(mutex, str) else mutex) if mutex else (),
+        limit=names("limit", [limit] if isinstance(limit, str) else limit) if limit else (),
         on_failure=on_failure,
         estimate=_estimate(estimate),
         verify_writes=verify_writes,
