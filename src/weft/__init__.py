@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from weft.fronts.python.task import Task as Task
     from weft.policy import Limit as Limit
     from weft.policy import Retry as Retry
+    from weft.pool import iter_concurrently as iter_concurrently
+    from weft.pool import run_with_concurrency as run_with_concurrency
     from weft.results import Compensated as Compensated
     from weft.results import NodeResult as NodeResult
     from weft.results import RollbackReport as RollbackReport
@@ -68,6 +70,7 @@ _PLACES = {
     "fronts.python.combinators": "Conditional ParallelTasks Retrying Sequence Timeout TryCatch",
     "fronts.python.task": "Task",
     "policy": "Limit Retry",
+    "pool": "iter_concurrently run_with_concurrency",
     "results": "Compensated NodeResult RollbackReport RunResult TaskResult TaskResultMetrics",
     "runtimes.registry": "register_runtime",
     "workflow": "Workflow check events load resume resume_sync run_document run_document_sync task",
