@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "weft"
 GROUND = {
     "errors", "event_types", "commands", "policy", "kinds", "values", "redaction", "results", "clock", "globs", "cancellation",
-    "calls", "pool", "workers",
+    "calls", "pool", "workers", "budget",
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
     "text": set(),
