@@ -89,7 +89,7 @@ class CancellationToken:
         tokens = [self]
         with _lock:
             for token in tokens:  # grows while we go: breadth first
-                tokens.extend(token._mark(reason, calls, timers))  # noqa: SLF001 - a token of its own tree
+                tokens.extend(token._mark(reason, calls, timers))
         for timer in timers:
             timer.cancel()
         return calls

@@ -45,7 +45,7 @@ async def run_with_concurrency(
     on_result: Callable[[T, R], object] | None = None,
     on_error: Callable[[T, Exception], object] | None = None,
     ordered: bool = False,
-    timeout: float | None = None,  # noqa: ASYNC109
+    timeout: float | None = None,
     retry: Retry | None = None,
     token: CancellationToken | None = None,
     collect: bool = True,
@@ -61,7 +61,7 @@ async def run_with_concurrency(
     on_result: Callable[[T, R], object] | None = None,
     on_error: Callable[[T, Exception], object] | None = None,
     ordered: bool = False,
-    timeout: float | None = None,  # noqa: ASYNC109
+    timeout: float | None = None,
     retry: Retry | None = None,
     token: CancellationToken | None = None,
     collect: bool = True,
@@ -76,7 +76,7 @@ async def run_with_concurrency(
     on_result: Callable[[T, R], object] | None = None,
     on_error: Callable[[T, Exception], object] | None = None,
     ordered: bool = False,
-    timeout: float | None = None,  # noqa: ASYNC109 - of one item, not of the call
+    timeout: float | None = None,
     retry: Retry | None = None,
     token: CancellationToken | None = None,
     collect: bool = True,
