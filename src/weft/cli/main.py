@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("weft.cli.documents:check", "Find every mistake in documents; runs nothing."),
     "graph": ("weft.cli.documents:graph", "Draw a document; runs nothing."),
     "nodes": ("weft.cli.documents:nodes", "List the kinds of nodes and their settings."),
+    "plan": ("weft.cli.plans:plan", "Run a plan of coding tasks with coding agents."),
     "doctor": ("weft.cli.machine:doctor", "Look whether this machine has what Weft needs."),
     "limits": ("weft.cli.machine:limits", "Print all limits with their values."),
     "config": ("weft.cli.machine:config", "Print all settings with their values."),

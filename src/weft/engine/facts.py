@@ -348,10 +348,13 @@ def contained(graph: Graph, policy: FailurePolicy) -> set[str]:
     out: set[str] = set()
     around: dict[str, tuple[FailurePolicy, bool]] = {"": (policy, policy == "continue")}
     fallbacks: dict[str, tuple[FailurePolicy, bool]] = {}
+    reopening: set[str] = set()
     for node, path, block in walk_paths(graph):
+        if node.reopens or block in reopening:
+            reopening.add(path)
         outer, inside = fallbacks.get(path) or around[block]
         caught = inside or node.on_failure == "continue"
-        if caught or node.fallback is not None:
+        if (caught or node.fallback is not None) and path not in reopening:
             out.add(path)
         own = node.on_failure or outer
         around[path] = (own, caught or own == "continue" or node.fallback is not None)

@@ -60,6 +60,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, eq=False, omit_defaults=Tr
     """The fallback is one node with a name of its own: skipped as "not needed" when its node succeeds."""
     compensation: Graph | None = None
     compensation_retry: Retry = Retry(max_attempts=3)
+    reopens: bool = False
+    """What failed in it is missing work: a resume tries it again, also where a policy has swallowed the failure."""
     estimate: Usage | None = None
     """What an attempt will use of the run's budget, as far as one knows."""
     label: str = ""

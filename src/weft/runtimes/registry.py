@@ -52,6 +52,18 @@ _BUILT_IN: dict[str, str] = {
     "context": "weft.runtimes.simple:Context",
 }
 
+_OF_PLANS: dict[str, str] = {
+    "plan:head": "weft.runtimes.planned:Head",
+    "plan:tree": "weft.runtimes.planned:NewTree",
+    "plan:agent": "weft.runtimes.planned:Agent",
+    "plan:commit": "weft.runtimes.planned:Commit",
+    "plan:fold": "weft.runtimes.planned:Fold",
+    "plan:review": "weft.runtimes.planned:Review",
+    "plan:value": "weft.runtimes.planned:Computed",
+    "plan:sweep": "weft.runtimes.planned:Sweep",
+}
+"""Kinds that only plans compile to: no document may use them."""
+
 _KIND = re.compile(r"[a-z][a-z0-9-]*(:[a-z][a-z0-9-]*)?\Z")
 _registered: dict[str, type[Runtime]] = {}
 _broken: dict[str, str] = {}
@@ -71,7 +83,7 @@ def register_runtime(cls: type[Any]) -> type[Any]:
 
 def get(kind: str) -> type[Runtime]:
     """The class that runs `kind`. Raises InputError for a kind that nobody knows."""
-    found = _find(kind)
+    found = _find(kind) or _load(_OF_PLANS.get(kind))
     if found is not None:
         return found
     reason = _broken.get(kind)
@@ -113,11 +125,17 @@ def kind_names() -> tuple[str, ...]:
 def _find(kind: str) -> type[Runtime] | None:
     where = _BUILT_IN.get(kind)
     if where is not None:
-        module, _, name = where.partition(":")
-        return cast("type[Runtime]", getattr(import_module(module), name))
+        return _load(where)
     if kind not in _registered:
         _search()
     return _registered.get(kind)
+
+
+def _load(where: str | None) -> type[Runtime] | None:
+    if where is None:
+        return None
+    module, _, name = where.partition(":")
+    return cast("type[Runtime]", getattr(import_module(module), name))
 
 
 def _search() -> None:

@@ -1,0 +1,262 @@
+"""Plans: find the run that is a plan's, run it or go on with it, and sum up what came of it.
+
+A run is found by repository and plan. Running the same command again goes on with it: what is done stays done. Only a
+plan whose every task is done, or whose run was cancelled, begins anew; for the first there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weft import event_types as events
+from weft.app.planning import PlanOutcome, PlanRequest, Ready, prepare
+from weft.app.running import NOBODY, Audience, end_children, sit
+from weft.app.summary import nothing_to_do, standing_of, summed_up
+from weft.errors import ChangedError, OwnedError
+from weft.fronts.plan.compile import Setting, compile_plan, known_tasks
+from weft.graph.model import node_path, walk_paths
+from weft.graph.work import Program
+
+if TYPE_CHECKING:
+    from weft.engine.sitting import Sitting
+    from weft.journal.base import Journal, Store
+
+# -- running ----------------------------------------------------------------------------------------------------------
+
+
+def run(request: PlanRequest, *, audience: Audience = NOBODY) -> PlanOutcome:
+    """Run a plan, or go on with it. Raises WeftError for what is wrong before an agent starts; OwnedError when another
+    process runs a plan on this repository.
+    """
+    from weft.journal.lock import own
+
+    ready = prepare(request)
+    store = store_of(ready.state)
+    lock = _owned(own, ready.state, take_over=request.take_over)
+    try:
+        run_id, program, begin, sitting = _begin(ready, request, store, audience)
+        if sitting is None:
+            return nothing_to_do(ready, run_id)
+        outcome = sit(sitting, store, begin, audience.watch, ready.state)
+        return summed_up(ready, run_id, program, outcome)
+    finally:
+        lock.release()
+
+
+def store_of(state: Path) -> Store:
+    """The runs of a repository."""
+    import weft
+    from weft.journal.sqlite import SqliteStore
+
+    return SqliteStore(state, weft=weft.__version__)
+
+
+def _owned(own: Callable[..., Any], state: Path, *, take_over: bool) -> Any:
+    try:
+        return own(state, "plan", take_over=take_over)
+    except OwnedError as error:
+        message = f"another plan runs on this repository: {error.owner or error.message}"
+        raise OwnedError(message, error.owner, hint="wait for it, or end it with `weft plan run --take-over`") from None
+
+
+def _begin(
+    ready: Ready, request: PlanRequest, store: Store, audience: Audience
+) -> tuple[str, Program, Callable[[], Any], Sitting | None]:
+    """The run that goes on, or a new one; without a sitting there is nothing to do."""
+    found = latest(store, ready.path)
+    if found is not None:
+        journal = store.open(found, take_over=request.take_over, kill_children=end_children)
+        try:
+            going_on = _resumed(ready, request, store, journal, audience)
+        except BaseException:
+            journal.close()
+            raise
+        if going_on is not None:
+            return going_on
+        journal.close()
+    return _started(ready, request, store, audience)
+
+
+def latest(store: Store, path: Path) -> str | None:
+    """The newest run of a plan, by the plan's real path."""
+    for run_id in store.runs():
+        reader = store.reader(run_id)
+        try:
+            batch = next(iter(reader.read()), None)
+        finally:
+            reader.close()
+        first = batch[0] if batch else None
+        if isinstance(first, events.RunStarted) and first.settings.get("plan") == str(path):
+            return run_id
+    return None
+
+
+def _started(
+    ready: Ready, request: PlanRequest, store: Store, audience: Audience
+) -> tuple[str, Program, Callable[[], Any], Sitting]:
+    from weft.engine.sitting import Arguments, run_started
+
+    _refuse_unready(ready, allow_dirty=request.allow_dirty)
+    run_id = store.new_id()
+    program = compile_plan(ready.plan, ready.tasks, ready.config, _setting(ready, request, run_id))
+    options = _options(ready)
+    started = run_started(run_id, program, Arguments(), options, at=time.time(), settings=_facts(ready))
+    journal = store.create(run_id, [started], {"plan.md": ready.source.text.encode()})
+    sitting = _sitting(program, journal, options, audience)
+    return run_id, program, lambda: sitting.start(started), sitting
+
+
+def _refuse_unready(ready: Ready, *, allow_dirty: bool) -> None:
+    """Raise GitError when the repository is in no state to begin with: dirty, without commits, in a merge."""
+    import asyncio
+
+    from weft.backends.children import Children
+    from weft.runtimes.git import open_repository
+    from weft.runtimes.gitstate import ready as standing
+
+    async def look() -> None:
+        children = Children()
+        await children.start()
+        try:
+            repository = await open_repository(children, ready.repo, env=os.environ, state=ready.state)
+            try:
+                await standing(repository, allow_dirty=allow_dirty)
+            finally:
+                repository.close()
+        finally:
+            await children.close()
+
+    asyncio.run(look())
+
+
+def _setting(ready: Ready, request: PlanRequest, run_id: str) -> Setting:
+    from weft.runtimes.review import find_reviewer
+
+    config = ready.config
+    command = config["review_command"]
+    reviewer: tuple[str, ...] | str | None
+    if config["reviewer"] == "command":
+        reviewer = command.text if command.text is not None else command.words
+    else:
+        reviewer = find_reviewer(config["reviewer"], os.environ)
+    return Setting(str(ready.repo), str(ready.state), run_id, reviewer, request.allow_dirty)
+
+
+def _facts(ready: Ready) -> dict[str, str]:
+    import weft
+
+    return {"weft": weft.__version__, "pid": str(os.getpid()), "plan": str(ready.path), "repository": str(ready.repo)}
+
+
+def _options(ready: Ready) -> Any:
+    from weft.engine.sitting import Options
+
+    return Options(folder=ready.repo, project=ready.repo)
+
+
+def _sitting(program: Program, journal: Journal, options: Any, audience: Audience) -> Sitting:
+    from weft.engine.sitting import Arguments, Sitting
+
+    return Sitting(program, Arguments(), journal, options, on_log=audience.log, on_signal=audience.signal)
+
+
+# -- going on ---------------------------------------------------------------------------------------------------------
+
+
+def _resumed(
+    ready: Ready, request: PlanRequest, store: Store, journal: Journal, audience: Audience
+) -> tuple[str, Program, Callable[[], Any], Sitting | None] | None:
+    """What goes on with a run; None when it was cancelled, so that a new one begins."""
+    from weft.engine.facts import Facts
+    from weft.engine.sitting import node_plan
+
+    run_id = journal.run_id
+    program = compile_plan(ready.plan, ready.tasks, ready.config, _setting(ready, request, run_id))
+    facts = Facts(program.graph, program.on_failure)
+    facts.scan(journal.read())
+    if facts.finished == "cancelled":
+        return None
+    known, ids, done = _known(journal)
+    changed, lines = _edited(ready, known)
+    if lines and not request.accept_changes:
+        hint = "--accept-changes runs them again; or restore their text"
+        raise ChangedError("tasks were edited since they ran: " + "; ".join(lines), lines, hint=hint)
+    left = [task for task in ready.tasks if task.number not in done or f"task-{task.number}" in changed]
+    if not left and facts.finished in ("succeeded", "issues"):
+        journal.close()
+        return run_id, program, lambda: None, None
+    if facts.finished:
+        _refuse_unready(ready, allow_dirty=request.allow_dirty)
+    now = {path for _, path, _ in walk_paths(program.graph)}
+    edited = bool(changed) or now != ids
+    facts.turn()
+    if edited:
+        facts.edit(program.digest, changed)
+    if facts.edited:
+        facts.number(journal.read())
+    plan = node_plan(program.graph, digests=True) if edited else ()
+    resumed = events.RunResumed(
+        at=time.time(),
+        epoch=journal.epoch,
+        changed=changed,
+        document_digest=program.digest,
+        settings=_facts(ready),
+        plan=plan,
+    )
+    sitting = _sitting(program, journal, _options(ready), audience)
+    return run_id, program, lambda: sitting.resume(facts, resumed), sitting
+
+
+def _known(journal: Journal) -> tuple[dict[int, str], set[str], set[int]]:
+    """Of all sittings: the digests of tasks by number, the node paths of the last, the tasks that are done."""
+    known: dict[int, str] = {}
+    ids: set[str] = set()
+    well: set[str] = set()
+    for batch in journal.read():
+        for event in batch:
+            if isinstance(event, events.RunStarted | events.RunResumed) and event.plan:
+                known |= known_tasks({node.id: node.digest for node in event.plan})
+                ids = {node.id for node in event.plan}
+                well -= set(getattr(event, "changed", {}))
+            elif isinstance(event, events.BlockSucceeded):
+                well.add(node_path(event.path))
+    done = {n for n in known if f"task-{n}" in well and f"review-{n}" in well}
+    return known, ids, done
+
+
+def _edited(ready: Ready, known: Mapping[int, str]) -> tuple[dict[str, str], list[str]]:
+    """The nodes of tasks whose text is another than the one that ran, and a line for each task."""
+    changed: dict[str, str] = {}
+    lines: list[str] = []
+    for task in ready.tasks:
+        if known.get(task.number, task.digest) != task.digest:
+            changed[f"task-{task.number}"] = "changed: its text"
+            changed[f"review-{task.number}"] = f"upstream task-{task.number} ran again"
+            lines.append(f"{task.name} has another text")
+    return changed, lines
+
+
+# -- looking and forgetting -------------------------------------------------------------------------------------------
+
+
+def status(request: PlanRequest) -> dict[str, Any]:
+    """How every task of a plan stands, as data."""
+    ready = prepare(request)
+    store = store_of(ready.state)
+    found = latest(store, ready.path)
+    return standing_of(ready, store, found)
+
+
+def reset(request: PlanRequest) -> list[str]:
+    """Forget the runs of a plan; returns their ids. Raises OwnedError when one goes on."""
+    ready = prepare(request)
+    store = store_of(ready.state)
+    removed: list[str] = []
+    while (found := latest(store, ready.path)) is not None:
+        store.remove(found)
+        removed.append(found)
+    return removed

@@ -1,0 +1,183 @@
+"""What came of a plan: the summary that is written as JSON after every end, and how each task stands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weft.app.planning import PlanOutcome, Ready
+from weft.errors import EXIT_CAPPED, EXIT_FAILED
+from weft.fronts.plan.config import Command
+from weft.graph.work import Program
+from weft.results import RunResult
+
+if TYPE_CHECKING:
+    from weft.app.running import Outcome
+    from weft.journal.base import Store
+
+
+def nothing_to_do(ready: Ready, run_id: str) -> PlanOutcome:
+    """All tasks were done already."""
+    done = [{"task": task.number, "title": task.title, "status": "done"} for task in ready.tasks]
+    return PlanOutcome(0, {"run": run_id, "status": "succeeded", "exit_code": 0, "tasks": done}, nothing=True)
+
+
+def summed_up(ready: Ready, run_id: str, program: Program, outcome: Outcome) -> PlanOutcome:
+    """Run what is to run after the end, write the summary, and settle the exit code."""
+    summary = summary_of(ready, run_id, outcome.result)
+    code = exit_code_of(outcome)
+    if not outcome.interrupted and ready.config["post_run_commands"]:
+        afterwards = _afterwards(ready, summary, code)
+        summary["post_run"] = afterwards
+        if code == 0 and ready.config["post_run_required"] and any(each["failed"] for each in afterwards):
+            code = EXIT_FAILED
+    summary["exit_code"] = code
+    place = ready.config["run_summary_path"] or ready.state / "plans" / run_id / "summary.json"
+    _write(Path(place), summary)
+    return PlanOutcome(code, summary, outcome)
+
+
+def exit_code_of(outcome: Outcome) -> int:
+    """0 all clean, 1 failed, 2 issues, 3 the failure cap; or the engine's own."""
+    if outcome.result.status == "failed" and any(e.error.type == "FailureCap" for e in outcome.result.errors):
+        return EXIT_CAPPED
+    return outcome.exit_code
+
+
+def summary_of(ready: Ready, run_id: str, result: RunResult) -> dict[str, Any]:
+    """The summary as data: each task with its commits, findings, errors; what is left; what it cost."""
+    tasks = [_task(ready, result, task.number, task.title) for task in ready.tasks]
+    by = {state: [t["task"] for t in tasks if t["status"] == state] for state in ("done", "failed", "not started")}
+    used = _used(result)
+    return {
+        "schema": "weft.plan/1",
+        "run": run_id,
+        "plan": str(ready.path),
+        "repository": str(ready.repo),
+        "status": result.status,
+        "tasks": tasks,
+        "completed": by["done"],
+        "failed": by["failed"],
+        "not_started": by["not started"],
+        "conflicts": [t["task"] for t in tasks if any(e["type"] == "Conflict" for e in t["errors"])],
+        "remaining_findings": {str(t["task"]): t["findings"] for t in tasks if t["findings"]},
+        "reviewed": ready.config["reviewer"] != "none" and any(t["reviewed"] for t in tasks),
+        "duration": result.duration,
+        **used,
+    }
+
+
+def _task(ready: Ready, result: RunResult, number: int, title: str | None) -> dict[str, Any]:
+    work, review = result.nodes.get(f"task-{number}"), result.nodes.get(f"review-{number}")
+    done = work is not None and review is not None and work.status == review.status == "succeeded"
+    errors = [
+        {"path": e.path, "type": e.error.type, "message": e.error.message, "attempt": e.attempt}
+        for e in result.errors
+        if e.path.split("/")[0] in (f"task-{number}", f"review-{number}")
+    ]
+    output = _output(work) if work is not None else {}
+    last = (_output(review) if review is not None else {}).get("review") or {}
+    state = "done" if done else _state(work, review, errors)
+    return {
+        "task": number,
+        "title": title,
+        "status": state,
+        "files": output.get("files", []),
+        "commit": output.get("tip") if output.get("tip") != output.get("base") else None,
+        "worktree": (output.get("place") or {}).get("path") if state == "failed" else None,
+        "branch": (output.get("place") or {}).get("branch") if state == "failed" else None,
+        "reviewed": bool(last),
+        "review_failed": last.get("failed"),
+        "findings": last.get("findings", []),
+        "dismissed": last.get("dismissed", []),
+        "rounds": sum(p.startswith(f"review-{number}/") and p.endswith("/address") for p in result.nodes),
+        "errors": errors,
+        "duration": sum(n.duration or 0 for n in (work, review) if n is not None),
+    }
+
+
+def _state(work: Any, review: Any, errors: list[Any]) -> str:
+    if errors or (work is not None and work.status == "failed") or (review is not None and review.status == "failed"):
+        return "failed"
+    if work is None or work.status in ("pending", "skipped"):
+        return "not started"
+    return "unfinished"
+
+
+def _output(node: Any) -> Mapping[str, Any]:
+    found = node.output
+    return found if isinstance(found, dict) else {}
+
+
+def _used(result: RunResult) -> dict[str, Any]:
+    """Tokens and cost, as far as agents report them."""
+    tokens = cost = 0.0
+    for event in result.events:
+        used = getattr(event, "used", None)
+        if used is not None:
+            tokens, cost = tokens + used.tokens, cost + used.cost_usd
+    return {"tokens": int(tokens) or None, "cost_usd": round(cost, 6) or None}
+
+
+def _write(path: Path, summary: Mapping[str, Any]) -> None:
+    """Whole or not at all, also where it was written before."""
+    import json
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    part.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def _afterwards(ready: Ready, summary: Mapping[str, Any], code: int) -> list[dict[str, Any]]:
+    import asyncio
+
+    from weft.backends.children import Children
+    from weft.runtimes.review import run_afterwards
+
+    def words(command: Command) -> Any:
+        return command.text if command.text is not None else command.words
+
+    async def work() -> list[dict[str, Any]]:
+        children = Children()
+        await children.start()
+        try:
+            done = await run_afterwards(
+                children,
+                [words(command) for command in ready.config["post_run_commands"]],
+                cwd=ready.repo,
+                env={**os.environ, "WEFT_PLAN_RUN": summary["run"], "WEFT_PLAN_EXIT_CODE": str(code)},
+                seconds=ready.config["post_run_timeout_sec"],
+            )
+        finally:
+            await children.close()
+        return [{"command": d.command, "exit_code": d.exit_code, "failed": d.failed} for d in done]
+
+    return asyncio.run(work())
+
+
+def standing_of(ready: Ready, store: Store, run_id: str | None) -> dict[str, Any]:
+    """How each task stands, also while the run goes on."""
+    if run_id is None:
+        tasks = [{"task": task.number, "title": task.title, "status": "not started"} for task in ready.tasks]
+        return {"run": None, "status": "never ran", "tasks": tasks}
+    from weft.app.inspection import Inspection
+
+    seen = Inspection(store, run_id)
+    try:
+        seen.refresh()
+        summary = summary_of(ready, run_id, seen.report.result())
+        summary["status"] = seen.standing()
+    finally:
+        seen.close()
+    for task in summary["tasks"]:
+        running = [p for p, n in seen.report.nodes.items() if n.status == "running" and _of(p, task["task"])]
+        if task["status"] == "unfinished" and running:
+            task["status"] = f"running: {running[-1].rpartition('/')[2]}"
+    return summary
+
+
+def _of(path: str, number: int) -> bool:
+    return path.split("/")[0] in (f"task-{number}", f"review-{number}") and "/" in path
