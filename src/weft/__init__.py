@@ -11,10 +11,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from weft import undo as undo
+    from weft.budget import Budget as Budget
     from weft.cancellation import CancellationToken as CancellationToken
     from weft.engine.context import TaskContext as TaskContext
     from weft.errors import AttemptError as AttemptError
     from weft.errors import AttemptTimeout as AttemptTimeout
+    from weft.errors import BudgetExceeded as BudgetExceeded
     from weft.errors import Cancelled as Cancelled
     from weft.errors import ChangedError as ChangedError
     from weft.errors import CycleError as CycleError
@@ -62,9 +64,10 @@ if TYPE_CHECKING:
     from weft.workflow import task as task
 
 _PLACES = {
+    "budget": "Budget",
     "cancellation": "CancellationToken",
     "engine.context": "TaskContext",
-    "errors": "AttemptError AttemptTimeout Cancelled ChangedError CycleError DocumentError "
+    "errors": "AttemptError AttemptTimeout BudgetExceeded Cancelled ChangedError CycleError DocumentError "
     "DuplicateTaskError EmptyWorkflowError ErrorData InputError NodeFailed NotFoundError NotResumableError OwnedError "
     "Skip TaskBlocked UnknownTaskError ValidationError WeftError WorkflowFailed",
     "fronts.python.combinators": "Conditional ParallelTasks Retrying Sequence Timeout TryCatch",

@@ -20,6 +20,7 @@
     |- AttemptError                   an attempt failed; says whether another try may help
     |  |- AttemptTimeout                 its time was up; also a TimeoutError
     |  `- TaskBlocked                    the task says that it cannot be done as planned; .result
+    |- BudgetExceeded             4   what was wanted does not fit into the budget any more
     |- Cancelled                130   by a token; .reason
     |- Skip                           no error: the task says that it is not needed
     |- MachineError                   the world is wrong: disk, owner, permission
@@ -273,6 +274,15 @@ class Skip(WeftError):
     def __init__(self, reason: str = "", *, skip_dependents: bool = False) -> None:
         self.skip_dependents = skip_dependents
         super().__init__(reason or "not needed")
+
+
+class BudgetExceeded(WeftError):
+    """The budget does not suffice. The message has the limit, what was spent of it, and what was wanted."""
+
+    exit_code = EXIT_WAITING
+
+    def __init__(self, lacking: str) -> None:
+        super().__init__(f"the budget does not suffice: {lacking}", hint="allow a larger budget, or want less")
 
 
 class Cancelled(WeftError):
