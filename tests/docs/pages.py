@@ -3,6 +3,8 @@
 - A block whose paragraph before ends in a file name (`` `sales.csv`: ``) is that file.
 - A `markdown` block is a whole document; a `weft` block is a piece of one. `<!-- given: scores, config.top -->` before
   a piece names what it refers to and does not show.
+- A `python` block is run after those before it, where its page is listed (`test_python_pages.py`); a `text` block that
+  follows it is what it prints.
 - A `console` block is typed in a folder that has the files of its section (`##`) so far, and those that stand before
   the first section. A line `...` stands for any
   lines. `<!-- not run: why -->` before a block leaves it out.
@@ -99,6 +101,17 @@ def _blocks(page: Path, text: str) -> Iterator[Block]:
             (note.group(1), note.group(2)) if note else None,
         )
         at = found.end()
+
+
+def scripts(page: Path) -> list[tuple[Block, Block | None]]:
+    """The Python blocks of a page that are run, each with the block that shows what it prints, if one follows."""
+    found = [b for b in blocks(page) if b.word != "console"]
+    following: list[Block | None] = [*found[1:], None]
+    return [
+        (code, shown if shown is not None and shown.word == "text" else None)
+        for code, shown in zip(found, following, strict=True)
+        if code.word == "python" and not (code.note is not None and code.note[0] == "not run")
+    ]
 
 
 def sessions(page: Path) -> dict[str, list[Block]]:
