@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import engine, resume, scale, traces
+from bench import engine, pool, resume, scale, traces
 from bench.table import Table
 
 PARTS = {
@@ -15,6 +15,7 @@ PARTS = {
     "startup": scale.startup,
     "cores": scale.cores,
     "million": scale.million,
+    "pool": pool.pool,
     "resume": resume.resuming,
     "traces": traces.traces,
 }
