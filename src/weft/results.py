@@ -25,7 +25,8 @@ from weft.errors import (
 if TYPE_CHECKING:
     from weft.event_types import Event
 
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e308)]
+"""Infinity is no amount either, and JSON could not hold it."""
 
 EXIT_CODES = {
     "succeeded": EXIT_OK,
