@@ -180,9 +180,10 @@ class _Collecting(Workers):
 
     async def work(self) -> None:
         """The same as of any pool, for the common case: nothing in it but what one item costs."""
-        if self.waits or self.on_result is not None:
+        if self.waits:
             return await super().work()
         call, base, keep, ordered = self.call, self.base, self.kept.append, self.ordered
+        collect, on_result = self.collect, self.on_result
         for item in self.source:
             index = self.pulled
             self.pulled = index + 1
@@ -193,8 +194,10 @@ class _Collecting(Workers):
             except BaseException as error:
                 await self._raised(index, item, error)
             else:
-                if self.collect:
+                if collect:
                     keep((index, value) if ordered else value)
+                if on_result is not None:
+                    await self._tell(on_result, item, value)
             if self.over:
                 return None
             try:
@@ -235,7 +238,7 @@ class _Collecting(Workers):
             return
         try:
             answer = callback(item, what)
-            if isinstance(answer, Awaitable):
+            if answer is not None and isinstance(answer, Awaitable):
                 await answer
         except Exception as error:
             if self.stopping and error is not what:
