@@ -107,9 +107,9 @@ def _in_threads(run: Callable[[Any], Any], idle: list[Thread]) -> Call:
 
 
 def _timed(run: Call, seconds: float) -> Call:
-    async def call(item: Any) -> Any:
-        import asyncio
+    import asyncio
 
+    async def call(item: Any) -> Any:
         try:
             async with asyncio.timeout(seconds) as limit:
                 return await run(item)
@@ -122,10 +122,10 @@ def _timed(run: Call, seconds: float) -> Call:
 
 
 def _retried(run: Call, retry: Retry) -> Call:
-    async def call(item: Any) -> Any:
-        import asyncio
-        from random import random
+    import asyncio
+    from random import random
 
+    async def call(item: Any) -> Any:
         attempt = 1
         while True:
             try:

@@ -192,7 +192,7 @@ class _Collecting(Workers):
             try:
                 value = await call(item)
             except BaseException as error:
-                await self._raised(index, item, error)
+                await self.raised(index, item, error)
             else:
                 if collect:
                     keep((index, value) if ordered else value)
@@ -210,16 +210,6 @@ class _Collecting(Workers):
                 await breathe()
         self.over = True
         return None
-
-    async def _raised(self, index: int, item: Any, error: BaseException) -> None:
-        from asyncio import CancelledError
-
-        if isinstance(error, Exception):
-            await self.failed(index, item, error)
-        elif isinstance(error, CancelledError):
-            await self.cancelled(index, item)
-        else:
-            raise error
 
     async def succeeded(self, index: int, item: Any, value: Any) -> None:
         if self.collect:

@@ -158,16 +158,24 @@ class Workers:
         """Wait until another item may be pulled."""
 
     async def one(self, index: int, item: Any) -> None:
-        from asyncio import CancelledError
-
+        """Run an item and say what came of it."""
         try:
             value = await self.call(item)
-        except Exception as error:
-            await self.failed(index, item, error)
-        except CancelledError:
-            await self.cancelled(index, item)
+        except BaseException as error:
+            await self.raised(index, item, error)
         else:
             await self.succeeded(index, item, value)
+
+    async def raised(self, index: int, item: Any, error: BaseException) -> None:
+        """An item has raised: it failed, or its worker is being cancelled, or the process is ending."""
+        from asyncio import CancelledError
+
+        if isinstance(error, Exception):
+            await self.failed(index, item, error)
+        elif isinstance(error, CancelledError):
+            await self.cancelled(index, item)
+        else:
+            raise error
 
     async def cancelled(self, index: int, item: Any) -> None:
         """A worker that was cancelled ends; a function that raises CancelledError of its own accord has failed."""
