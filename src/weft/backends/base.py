@@ -65,12 +65,14 @@ class Reference(msgspec.Struct, frozen=True):
     """A function that can be imported: `function` is its qualified name in `module`.
 
     For a function of the script that runs (`__main__`), `file` is the script's path; it is run once in each worker
-    under the name `__mp_main__`, as multiprocessing does.
+    under the name `__mp_main__`, as multiprocessing does. `path` is the `sys.path` on which the module is found; empty:
+    that of the worker.
     """
 
     module: str
     function: str
     file: str | None = None
+    path: tuple[str, ...] = ()
 
 
 class Functions(Protocol):

@@ -152,6 +152,7 @@ def from_module(request: dict[str, Any]) -> Callable[..., Any]:
     import importlib
 
     name = request["module"]
+    sys.path[:] = request["path"] or sys.path
     if name == "__main__" and request["file"]:
         module: Any = sys.modules.get("__mp_main__") or main_script(request["file"])
     else:

@@ -9,7 +9,9 @@ context's token tells it.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -95,10 +97,11 @@ async def _in_a_process(engine: Executor, call: Call, arguments: dict[str, Any])
             context.note(values.decode(chunk).get("metrics") or {})
         tell(stream, chunk)
 
+    reference = Reference(*work.reference, path=tuple([entry or str(Path.cwd()) for entry in sys.path]))
     for name in wants_context:
         if name != "ctx":
             raise InternalError(f"{call.path}: a context in another process is called ctx, not {name}")
-    return values.decode(await workers.call(Reference(*work.reference), given, context=facts, on_output=hear))
+    return values.decode(await workers.call(reference, given, context=facts, on_output=hear))
 
 
 # -- arguments --------------------------------------------------------------------------------------------------------

@@ -52,6 +52,9 @@ class FakeClock:
                 return ready
 
         class Loop(asyncio.SelectorEventLoop):
+            weft_clock = clock
+            """Runs in this loop take their times from it."""
+
             def time(self) -> float:
                 return clock.monotonic()
 

@@ -1,0 +1,41 @@
+"""Functions for other processes, which must be able to import them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+
+def double(number: int) -> int:
+    """Twice the number."""
+    return 2 * number
+
+
+def who() -> int:
+    """The process that runs this."""
+    return os.getpid()
+
+
+def context(ctx: Any) -> dict[str, Any]:
+    """What the context says here."""
+    ctx.log("from afar")
+    return {"run_id": ctx.run_id, "path": ctx.path, "attempt": ctx.attempt, "key": ctx.key}
+
+
+def hang(sink: str) -> None:
+    """Says who it is, and never ends."""
+    Path(sink).write_text(str(os.getpid()))
+    while True:
+        time.sleep(0.01)
+
+
+def die() -> None:
+    """Takes its process along."""
+    os._exit(7)
+
+
+def fail() -> None:
+    """Raises."""
+    raise LookupError("nothing there")
