@@ -4,6 +4,10 @@
 
 Whatever is raised on the way becomes an `AttemptFailed`; nothing is swallowed and nothing is retried here. A deadline
 and a cancellation both cancel the task; which of them it was is written down before, so that the outcome can say so.
+
+What was stopped may not obey: an `async` function can catch its CancelledError. If it ends all the same, a deadline
+that has passed stays passed; but what was done in spite of a cancellation is done, and rollback should know what it
+was. If it does not end, it gets `GRACE` seconds, and is then given up: it goes on in the loop, and nobody waits for it.
 """
 
 from __future__ import annotations
@@ -11,6 +15,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from weft import values
 from weft.backends.base import interrupted
@@ -29,11 +35,14 @@ from weft.runtimes.failures import CommandFailed
 if TYPE_CHECKING:
     from weft.engine.executor import Executor
 
+GRACE = 5.0
+"""Seconds that an `async` function has to end after it was stopped."""
+
 
 class Attempt:
     """A running attempt of one leaf."""
 
-    __slots__ = ("began", "call", "engine", "instance", "number", "raised", "stopped", "task", "timer")
+    __slots__ = ("began", "call", "engine", "instance", "number", "over", "raised", "stopped", "task", "timer")
 
     def __init__(self, engine: Executor, instance: Instance, number: int) -> None:
         self.engine = engine
@@ -46,6 +55,8 @@ class Attempt:
         self.task: asyncio.Task[None] | None = None
         self.call: Call | None = None
         self.raised: Exception | None = None
+        self.over = False
+        """It has its outcome."""
 
     def start(self) -> None:
         """Begin."""
@@ -58,33 +69,80 @@ class Attempt:
     def cancel(self, reason: str) -> None:
         """Stop the work; its end arrives as an event."""
         if self.stopped is None:
-            self.stopped = ErrorData(CANCELLED, reason, unknown=self.instance.node.effect == "once")
-        if self.task is not None:
+            self._stop(ErrorData(CANCELLED, reason, unknown=self.instance.node.effect == "once"))
+        elif self.task is not None:
             self.task.cancel()
 
     def _out_of_time(self, seconds: float) -> None:
         if self.stopped is None:
-            self.stopped = timed_out(seconds)
-            if self.task is not None:
-                self.task.cancel()
+            self._stop(timed_out(seconds))
+
+    def _stop(self, why: ErrorData) -> None:
+        self.stopped = why
+        if self.call is not None and self.call.context is not None:
+            self.call.context.stopped(why.message)
+        if self.task is None:
+            return
+        self.task.cancel()
+        work = self.instance.node.work
+        if isinstance(work, FunctionWork) and work.isolation == "loop":
+            if self.timer is not None:
+                self.timer.cancel()
+            self.timer = self.engine.loop.call_later(GRACE, self._give_up)
+
+    def _give_up(self) -> None:
+        """It does not end: the run goes on without it."""
+        if self.over or self.stopped is None or self.task is None:
+            return
+        asyncio._unregister_task(self.task)  # noqa: SLF001 - documented; else `asyncio.run` would wait for it at its end
+        self.engine.abandoned += 1
+        self._settle(None if self._is_left() else self._failed(self.stopped))
+
+    def _is_left(self) -> bool:
+        """The engine goes away, and what it interrupted has no outcome."""
+        return self.engine.leaving and (self.stopped is None or self.stopped.type == CANCELLED)
+
+    def _settle(self, event: AttemptSucceeded | AttemptFailed | None) -> None:
+        if self.over:
+            return
+        self.over = True
+        if self.timer is not None:
+            self.timer.cancel()
+        if event is None:
+            self.engine.attempt_left(self)
+        else:
+            self.engine.attempt_ended(self, event)
 
     async def _run(self) -> None:
         try:
-            event: AttemptSucceeded | AttemptFailed = self._succeeded(await self._work())
+            event = await self._outcome()
+        except Exception as error:  # of ours: nobody should wait for an outcome that never comes
+            self.engine.broken(error)
+        else:
+            self._settle(event)
+
+    async def _outcome(self) -> AttemptSucceeded | AttemptFailed | None:
+        """How it ended; None when it has no outcome."""
+        try:
+            result = await self._work()
+            if self.stopped is None or self.stopped.type == CANCELLED:
+                return self._succeeded(result)
+            return self._failed(self.stopped)
         except asyncio.CancelledError:
-            if self.engine.leaving and (self.stopped is None or self.stopped.type == CANCELLED):
-                self.engine.attempt_left(self)
-                return
-            event = self._failed(self.stopped or ErrorData(CANCELLED, "the task was cancelled from outside"))
+            if self._is_left():
+                return None
+            return self._failed(self.stopped or ErrorData(CANCELLED, "the task was cancelled from outside"))
         except Exception as error:  # every failure of a step is an outcome of that step
             self.raised = error
-            event = self._failed(self._describe(error), error)
+            return self._failed(self._while_stopping(self._describe(error)), error)
         except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the whole loop
-            event = self._failed(describe(interrupted(error)))
-        finally:
-            if self.timer is not None:
-                self.timer.cancel()
-        self.engine.attempt_ended(self, event)
+            return self._failed(describe(interrupted(error)))
+
+    def _while_stopping(self, error: ErrorData) -> ErrorData:
+        """What went wrong after it was stopped is how it stopped."""
+        if self.stopped is None:
+            return error
+        return msgspec.structs.replace(self.stopped, cause=f"{error.type}: {error.message}")
 
     async def _work(self) -> Any:
         work = self.instance.node.work
@@ -159,7 +217,7 @@ class Attempt:
     def _failed(self, error: ErrorData, raised: Exception | None = None) -> AttemptFailed:
         engine = self.engine
         duration = engine.clock.monotonic() - self.began
-        agreed = self._agreed(error, raised)
+        agreed, error = self._agreed(error, raised)
         output = NULL
         used = None if self.call is None else self.call.used
         if isinstance(raised, TaskBlocked):
@@ -180,11 +238,22 @@ class Attempt:
             at=engine.clock.now(),
         )
 
-    def _agreed(self, error: ErrorData, raised: Exception | None) -> bool | None:
-        """What the retry's own condition says of this error."""
+    def _agreed(self, error: ErrorData, raised: Exception | None) -> tuple[bool | None, ErrorData]:
+        """What the retry's own condition says of this error; and the error, to which it adds when it fails itself."""
         work = self.instance.node.work
-        if isinstance(work, FunctionWork):
-            return None if work.retry_on is None or raised is None else bool(work.retry_on(raised))
+        if not isinstance(work, FunctionWork):
+            return self._said_when(error), error
+        if work.retry_on is None or raised is None or self.stopped is not None:
+            return None, error
+        try:
+            return bool(work.retry_on(raised)), error
+        except Exception as problem:  # of the user's condition
+            message = f"{error.message} (and its retry_on raised {type(problem).__name__}: {problem})"
+            return False, msgspec.structs.replace(error, message=message)
+
+    def _said_when(self, error: ErrorData) -> bool | None:
+        """What the `when` of a document's retry says."""
+        work = self.instance.node.work
         condition = work.retry_when if isinstance(work, LeafWork) else None
         if condition is None or error.type == CANCELLED:
             return None

@@ -78,7 +78,7 @@ async def _on_the_loop(work: FunctionWork, arguments: Mapping[str, Any]) -> Any:
     try:
         answer = work.function(**arguments)
         return await answer if hasattr(answer, "__await__") else answer
-    except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the whole loop
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # asyncio would end the whole loop, or the task
         raise interrupted(error) from error
 
 

@@ -415,7 +415,10 @@ class Evaluator:
         if not isinstance(work, RetryWork) or work.retry_on is None:
             return None
         error = self.exception_at(block.last_failed)
-        return error is None or bool(work.retry_on(error))
+        try:
+            return error is None or bool(work.retry_on(error))
+        except Exception:  # of the user's condition: it does not ask for another try
+            return False
 
     def _loop(self, instance: Instance, number: int) -> PathEvent:
         work = instance.node.work

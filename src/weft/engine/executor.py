@@ -49,6 +49,8 @@ from weft.runtimes import registry
 from weft.runtimes.base import Log, World
 
 Listener = Callable[[Event], None]
+LAST_GRACE = 10.0
+"""Seconds in which all must have ended that is stopped when the executor goes: children take some to be killed."""
 
 
 class Executor:
@@ -81,6 +83,8 @@ class Executor:
         self.log_for: Callable[[str, int], Log] = logs.writer
         self._end_log = logs.end
         self.leaving = False
+        self.abandoned = 0
+        """Attempts that were stopped and go on in the loop all the same."""
         self.loop = asyncio.get_running_loop()
         self._committer = committer
         self._listeners = listeners
@@ -202,8 +206,7 @@ class Executor:
                 if self.scheduler.expects(event):  # else an answer whose node was stopped since it asked
                     self._handle(event)
         except BaseException as error:
-            self._fault = error
-            self._wake.set()
+            self.broken(error)
         finally:
             self._handling = False
 
@@ -309,6 +312,11 @@ class Executor:
         attempt = self._running.get(command.instance.path)
         if attempt is not None:
             attempt.cancel(command.reason)
+
+    def broken(self, error: BaseException) -> None:
+        """Something of ours went wrong where nobody awaits: the run ends with it."""
+        self._fault = error
+        self._wake.set()
 
     def attempt_left(self, attempt: Attempt) -> None:
         """An attempt was stopped because the engine goes away: it has no outcome."""
@@ -426,7 +434,7 @@ class Executor:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait(tasks, timeout=LAST_GRACE)
         await self.evaluator.close_streams()
 
     @property

@@ -211,6 +211,8 @@ class Report:
     def _attempt_succeeded(self, event: events.AttemptSucceeded) -> None:
         node = self._ended(event, "succeeded")
         node.error = None
+        if event.issue:
+            node.reason = event.issue
         encoded = Encoded(event.output, event.blob, event.secrets, event.reference)
         node.set_output(self._reader(event.path, encoded))
         if self.errors:

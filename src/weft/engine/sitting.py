@@ -351,7 +351,7 @@ class Sitting:
     @property
     def abandoned(self) -> int:
         """Calls that were stopped and go on in their thread all the same."""
-        return self._abandoned
+        return self._abandoned + (0 if self.executor is None else self.executor.abandoned)
 
     @property
     def raised(self) -> Mapping[str, BaseException]:
