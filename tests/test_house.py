@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "runtimes": {"text", "backends"},
     "engine": {"undo", "journal", "backends", "runtimes", "core", "graph", "text"},
     "fronts": {"graph", "text"},
-    "testing": {"core", "graph", "journal"},
+    "testing": {"backends", "core", "graph", "journal", "workflow"},
     "app": {"fronts", "engine", "journal", "runtimes", "backends", "graph", "text"},
     "undo": set(),
     "workflow": {"app", "fronts", "engine", "backends", "graph", "text"},

@@ -1,29 +1,60 @@
-"""For tests of workflows, and for ours: time that does not pass, graphs that read like the problem, runs without a
-world.
+"""For tests of workflows, and for ours: time that does not pass, a world that follows a script, graphs that read like
+the problem, runs without a world.
 
+    clock = FakeClock(); clock.run(flow.execute())       an hour of sleeping takes no time
+    flow.run(backend=ScriptedBackend({"load": [Fail("503"), 7]}))
+    simulate(flow, {"a": 2.0, "b": 5.0}, jobs=2).makespan   the real scheduler in virtual time
     graph("a -> b c -> d", b={"retry": Retry(3)})        a diamond
-    clock = FakeClock(); clock.run(main())               an hour of sleeping takes no time
-    simulate(g, {"a": 2.0, "b": 5.0}, jobs=2).makespan   the real scheduler in virtual time
+
+Each name is imported when it is first used: pytest loads the plugin in here whenever it starts.
 """
 
-from weft.testing.clock import FakeClock
-from weft.testing.graphs import block, body, foreach, graph, numbered, parallel
-from weft.testing.script import Script, failed
-from weft.testing.simulation import Hang, SimulatedRun, Simulation, load_trace, simulate
+from __future__ import annotations
 
-__all__ = [
-    "FakeClock",
-    "Hang",
-    "Script",
-    "SimulatedRun",
-    "Simulation",
-    "block",
-    "body",
-    "failed",
-    "foreach",
-    "graph",
-    "load_trace",
-    "numbered",
-    "parallel",
-    "simulate",
-]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from weft.journal.contract import JournalContract as JournalContract
+    from weft.testing.clock import FakeClock as FakeClock
+    from weft.testing.graphs import block as block
+    from weft.testing.graphs import body as body
+    from weft.testing.graphs import foreach as foreach
+    from weft.testing.graphs import graph as graph
+    from weft.testing.graphs import numbered as numbered
+    from weft.testing.graphs import parallel as parallel
+    from weft.testing.script import Script as Script
+    from weft.testing.script import failed as failed
+    from weft.testing.scripted import Called as Called
+    from weft.testing.scripted import Fail as Fail
+    from weft.testing.scripted import ScriptedBackend as ScriptedBackend
+    from weft.testing.scripted import Takes as Takes
+    from weft.testing.simulation import Hang as Hang
+    from weft.testing.simulation import SimulatedRun as SimulatedRun
+    from weft.testing.simulation import Simulation as Simulation
+    from weft.testing.simulation import load_trace as load_trace
+    from weft.testing.simulation import simulate as simulate
+
+_PLACES = {
+    "journal.contract": "JournalContract",
+    "testing.clock": "FakeClock",
+    "testing.graphs": "block body foreach graph numbered parallel",
+    "testing.script": "Script failed",
+    "testing.scripted": "Called Fail ScriptedBackend Takes",
+    "testing.simulation": "Hang SimulatedRun Simulation load_trace simulate",
+}
+_WHERE = {name: module for module, names in _PLACES.items() for name in names.split()}
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    module = _WHERE.get(name)
+    if module is None:
+        raise AttributeError(f"module 'weft.testing' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"weft.{module}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,7 +13,8 @@ class FakeClock:
 
     `run` drives a coroutine in an event loop that lives in this time: where it would sleep until its next timer, the
     clock jumps there instead. `patience` is how long (in real seconds) it waits before each jump, for what threads and
-    child processes may still do; 0 suits what is purely asynchronous.
+    child processes may still do; 0 suits what is purely asynchronous. A run of a workflow in such a loop has this time
+    in its events.
     """
 
     def __init__(self, start: float = 1_700_000_000.0, *, patience: float = 0.0) -> None:
