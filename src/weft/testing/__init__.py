@@ -3,6 +3,7 @@ the problem, runs without a world.
 
     clock = FakeClock(); clock.run(flow.execute())       an hour of sleeping takes no time
     flow.run(backend=ScriptedBackend({"load": [Fail("503"), 7]}))
+    run_deterministic(flow, seed=7)                      one order of many, and the same one again
     simulate(flow, {"a": 2.0, "b": 5.0}, jobs=2).makespan   the real scheduler in virtual time
     graph("a -> b c -> d", b={"retry": Retry(3)})        a diamond
 
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from weft.journal.contract import JournalContract as JournalContract
     from weft.testing.clock import FakeClock as FakeClock
+    from weft.testing.deterministic import log_digest as log_digest
+    from weft.testing.deterministic import run_deterministic as run_deterministic
     from weft.testing.graphs import block as block
     from weft.testing.graphs import body as body
     from weft.testing.graphs import foreach as foreach
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "journal.contract": "JournalContract",
     "testing.clock": "FakeClock",
+    "testing.deterministic": "log_digest run_deterministic",
     "testing.graphs": "block body foreach graph numbered parallel",
     "testing.script": "Script failed",
     "testing.scripted": "Called Fail ScriptedBackend Takes",
