@@ -11,6 +11,7 @@ from weft.graph.model import Graph
 from weft.testing import load_trace
 from weft.testing.makespans import measure
 from weft.testing.shapes import recorded_shapes
+from weft.workflow import Workflow
 
 GATES = {4: 1.02, 16: 1.05, 64: 1.05}
 """Jobs to the most that a scheduler may need which knows every duration."""
@@ -29,7 +30,7 @@ def traces(table: Table) -> None:
         table.add(what + "waves", f"{found.waves:.4f} x")
 
 
-def _samples() -> tuple[list[tuple[Graph, Mapping[str, float]]], str]:
+def _samples() -> tuple[list[tuple[Workflow | Graph, Mapping[str, float]]], str]:
     folder = os.environ.get("WEFT_TRACES")
     if not folder:
         return list(recorded_shapes().values()), "drawn"

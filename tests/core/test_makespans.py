@@ -26,7 +26,8 @@ WHERE = ["shapes", pytest.param("traces", marks=pytest.mark.skipif(not TRACES, r
 def samples(where: str) -> tuple[Sample, ...]:
     if where == "shapes":
         return tuple(recorded_shapes().values())
-    found = [Sample(*load_trace(path)) for path in sorted(Path(TRACES or "").glob("*.json"))]
+    traces = [load_trace(path) for path in sorted(Path(TRACES or "").glob("*.json"))]
+    found = [Sample(flow.graph(), durations) for flow, durations in traces]
     assert found, f"there are no traces in {TRACES}"
     return tuple(found)
 

@@ -12,12 +12,16 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from weft.graph.analysis import remaining
 from weft.graph.model import Graph
-from weft.testing.simulation import simulate
+from weft.testing.simulation import graph_of, simulate
+
+if TYPE_CHECKING:
+    from weft.workflow import Workflow
 
 NOISE = 0.3
 """How far a duration that was learnt from one earlier run may be off, as a share of it."""
@@ -36,10 +40,11 @@ class Makespans(msgspec.Struct, frozen=True):
     """Layer by layer, no duration known."""
 
 
-def lower_bound(workflow: Graph, durations: Mapping[str, float], jobs: int) -> float:
+def lower_bound(workflow: Workflow | Graph, durations: Mapping[str, float], jobs: int) -> float:
     """Seconds that no schedule with `jobs` slots can beat."""
-    weights = [durations[node.id] for node in workflow.nodes]
-    return max(max(remaining(workflow, weights), default=0.0), sum(weights) / jobs)
+    graph = graph_of(workflow)
+    weights = [durations[node.id] for node in graph.nodes]
+    return max(max(remaining(graph, weights), default=0.0), sum(weights) / jobs)
 
 
 def learnt(durations: Mapping[str, float], seed: int = 0) -> dict[str, float]:
@@ -48,7 +53,7 @@ def learnt(durations: Mapping[str, float], seed: int = 0) -> dict[str, float]:
     return {name: seconds * draw.uniform(1 - NOISE, 1 + NOISE) for name, seconds in durations.items()}
 
 
-def measure(samples: Iterable[tuple[Graph, Mapping[str, float]]], jobs: int, *, seed: int = 0) -> Makespans:
+def measure(samples: Iterable[tuple[Workflow | Graph, Mapping[str, float]]], jobs: int, *, seed: int = 0) -> Makespans:
     """The figures over these workflows with `jobs` slots, in virtual time."""
     ratios: dict[str, list[float]] = {field: [] for field in Makespans.__struct_fields__}
     for number, (workflow, durations) in enumerate(samples):

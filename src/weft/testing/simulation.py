@@ -6,21 +6,24 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from heapq import heappop, heappush
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from weft import commands
 from weft import event_types as events
-from weft.core.priority import Ranks, plan
+from weft.core.priority import Ranks, in_order, plan
 from weft.core.scheduler import Scheduler
 from weft.core.state import Instance
 from weft.core.status import Status
-from weft.errors import ErrorData
+from weft.errors import ErrorData, InputError
 from weft.event_types import Event
-from weft.graph.model import Graph, Node
-from weft.policy import Schedule
+from weft.graph.model import Graph, walk
+from weft.policy import Limit
 from weft.testing.script import Outcome, Script
+
+if TYPE_CHECKING:
+    from weft.workflow import Workflow
 
 
 class Hang(AssertionError):
@@ -335,24 +338,45 @@ class Simulation(msgspec.Struct, frozen=True):
 
 
 def simulate(
-    workflow: Graph,
+    workflow: Workflow | Graph,
     durations: Mapping[str, float],
     *,
     jobs: int,
-    schedule: Schedule = "dataflow",
+    schedule: Literal["dataflow", "waves", "sequential"] = "dataflow",
     estimates: Mapping[str, float] | None = None,
 ) -> Simulation:
-    """Run the scheduler in virtual time. `durations` and `estimates` map ids to seconds.
+    """Run the scheduler in virtual time, under the workflow's limits. No function is called.
 
-    `estimates` is what the scheduler believes; None: it knows the durations; `{}`: it knows nothing.
+    `durations` and `estimates` map ids to seconds; what is not in `durations` takes 1 s. `estimates` is what the
+    scheduler believes; None: it knows the durations; `{}`: it knows nothing. Where only a run could tell, conditions
+    are true, loops go round once, and what is gone over has no items.
     """
+    graph = graph_of(workflow)
     believed = durations if estimates is None else estimates
-    ranks: Ranks = plan(workflow, lambda node: believed.get(node.id))
-    run = SimulatedRun(Scheduler(workflow, jobs=jobs, schedule=schedule, ranks=ranks), Script(durations))
+    in_turn = schedule == "sequential"
+    ranks: Ranks = in_order(graph) if in_turn else plan(graph, lambda node: believed.get(node.id))
+    slots = 1 if in_turn else jobs
+    layered: Literal["waves", "dataflow"] = "waves" if schedule == "waves" else "dataflow"
+    scheduler = Scheduler(graph, jobs=slots, limits=_limits_of(workflow), schedule=layered, ranks=ranks)
+    run = SimulatedRun(scheduler, Script(durations))
     status = run.run()
     makespan = max(run.completed_at.values(), default=0.0)
-    used = run.worked / (makespan * jobs) if makespan else 0.0
+    used = run.worked / (makespan * slots) if makespan else 0.0
     return Simulation(status, makespan, run.started_at, run.completed_at, used, run.peak)
+
+
+def graph_of(workflow: Workflow | Graph) -> Graph:
+    """What the scheduler runs of it."""
+    return workflow if isinstance(workflow, Graph) else workflow.graph()
+
+
+def _limits_of(workflow: Workflow | Graph) -> dict[str, Limit]:
+    """Those that it declares, and one at a time for every other name, which is that of a mutex."""
+    if isinstance(workflow, Graph):
+        return {}
+    declared: Mapping[str, Limit] = getattr(workflow, "program", workflow).limits
+    named = [name for node in walk(workflow.graph()) for name in node.limits]
+    return {name: declared.get(name, Limit(concurrency=1)) for name in named}
 
 
 class _Task(msgspec.Struct):
@@ -365,8 +389,26 @@ class _Trace(msgspec.Struct):
     tasks: list[_Task]
 
 
-def load_trace(path: str | Path) -> tuple[Graph, dict[str, float]]:
-    """A workflow and its durations from a file of `{"tasks": [{"id", "seconds", "needs"}]}`."""
-    trace = msgspec.json.decode(Path(path).read_bytes(), type=_Trace)
-    nodes = [Node(id=task.id, needs=tuple(task.needs), order=i) for i, task in enumerate(trace.tasks)]
-    return Graph(nodes), {task.id: task.seconds for task in trace.tasks}
+def load_trace(path: str | Path) -> tuple[Workflow, dict[str, float]]:
+    """A workflow and its durations in seconds by id, from a file of `{"tasks": [{"id", "seconds", "needs"}]}`.
+
+    Its tasks do nothing when they are run; a ScriptedBackend can let them take their time. Raises InputError, with the
+    place, for a file that is not such a trace; DuplicateTaskError, UnknownTaskError and CycleError for its tasks.
+    """
+    from weft.workflow import Workflow
+
+    try:
+        trace = msgspec.json.decode(Path(path).read_bytes(), type=_Trace)
+    except msgspec.DecodeError as error:
+        raise InputError(f"{path} is no trace: {error}", hint='write {"tasks": [{"id", "seconds", "needs"}]}') from None
+    flow = Workflow(Path(path).stem)
+    for task in trace.tasks:
+        flow.add_task(_nothing, id=task.id)
+    for task in trace.tasks:
+        for need in task.needs:
+            flow.add_dependency(need, task.id)
+    return flow, {task.id: task.seconds for task in trace.tasks}
+
+
+def _nothing() -> None:
+    """What a task of a trace does."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
-from pathlib import Path
 
 import pytest
 
-from weft.testing import FakeClock, foreach, graph, load_trace, parallel, simulate
+from weft.testing import FakeClock, foreach, graph, parallel, simulate
 
 
 def test_a_clock_stands_still_until_it_is_moved() -> None:
@@ -77,15 +75,6 @@ def test_what_the_scheduler_believes_may_be_wrong() -> None:
     assert list(simulate(g, {"a": 1.0, "b": 9.0}, jobs=1).started_at) == ["b", "a"]
     assert list(simulate(g, {"a": 1.0, "b": 9.0}, jobs=1, estimates={}).started_at) == ["a", "b"]
     assert list(simulate(g, {"a": 1.0, "b": 9.0}, jobs=1, estimates={"a": 3.0, "b": 2.0}).started_at) == ["a", "b"]
-
-
-def test_a_trace_is_read_from_its_file(tmp_path: Path) -> None:
-    tasks = [{"id": "a", "seconds": 2.5}, {"id": "b", "seconds": 1, "needs": ["a"]}]
-    path = tmp_path / "trace.json"
-    path.write_text(json.dumps({"tasks": tasks}))
-    workflow, durations = load_trace(path)
-    assert durations == {"a": 2.5, "b": 1.0}
-    assert simulate(workflow, durations, jobs=1).makespan == 3.5
 
 
 def test_the_builder_reads_like_the_problem() -> None:
