@@ -15,8 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from weft.backends.contract import BackendContract as BackendContract
     from weft.journal.contract import JournalContract as JournalContract
     from weft.testing.clock import FakeClock as FakeClock
+    from weft.testing.deterministic import Drawn as Drawn
     from weft.testing.deterministic import log_digest as log_digest
     from weft.testing.deterministic import run_deterministic as run_deterministic
     from weft.testing.graphs import block as block
@@ -38,9 +40,10 @@ if TYPE_CHECKING:
     from weft.testing.simulation import simulate as simulate
 
 _PLACES = {
+    "backends.contract": "BackendContract",
     "journal.contract": "JournalContract",
     "testing.clock": "FakeClock",
-    "testing.deterministic": "log_digest run_deterministic",
+    "testing.deterministic": "Drawn log_digest run_deterministic",
     "testing.graphs": "block body foreach graph numbered parallel",
     "testing.script": "Script failed",
     "testing.scripted": "Called Fail ScriptedBackend Takes",
