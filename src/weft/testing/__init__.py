@@ -7,7 +7,8 @@ the problem, runs without a world.
     simulate(flow, {"a": 2.0, "b": 5.0}, jobs=2).makespan   the real scheduler in virtual time
     graph("a -> b c -> d", b={"retry": Retry(3)})        a diamond
 
-Each name is imported when it is first used: pytest loads the plugin in here whenever it starts.
+The fixture `weft_run` of the pytest plugin is in plugin.py. Each name is imported when it is first used: pytest loads
+the plugin whenever it starts.
 """
 
 from __future__ import annotations
