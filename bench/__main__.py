@@ -10,6 +10,7 @@ from bench.table import Table
 PARTS = {
     "memory": engine.in_memory,
     "journaled": engine.journaled,
+    "building": engine.building,
     "planning": scale.planning,
     "schedules": scale.schedules,
     "startup": scale.startup,

@@ -17,8 +17,6 @@ import msgspec
 
 from bench import engine
 from bench.table import Table
-from weft.journal.memory import MemoryStore
-from weft.journal.sqlite import SqliteStore
 
 PYTHON = Path("build/peers/.venv/bin/python")
 FACTOR = 30
@@ -78,8 +76,8 @@ CASES = [
 
 JOURNALED = "weft, journaled"
 OURS: dict[str, Callable[[str, int, Path], float]] = {
-    JOURNALED: lambda name, size, folder: _ours(name, size, SqliteStore(folder / ".weft")),
-    "weft, in memory": lambda name, size, folder: _ours(name, size, MemoryStore()),
+    JOURNALED: lambda name, size, folder: _ours(name, size, folder / ".weft"),
+    "weft, in memory": lambda name, size, folder: _ours(name, size, None),
 }
 """Our own rows: seconds of a run of the workflow of that name and size."""
 
@@ -190,9 +188,9 @@ def _ours_each(who: str, name: str, size: int) -> float:
         return median(OURS[who](name, size, Path(folder)) for _ in range(3)) / Case(who, name, size).tasks * 1e6
 
 
-def _ours(name: str, size: int, store: SqliteStore | MemoryStore) -> float:
+def _ours(name: str, size: int, journal: Path | None) -> float:
     make = {"fan": engine.fan, "chain": engine.chain, "layered": engine.layered}[name]
-    return engine.run_graph(make(size), store, 64)
+    return engine.execution(engine.warm(make(size), journal), 64, journal)
 
 
 main(sys.argv[1:])
