@@ -6,6 +6,9 @@ them itself, they are journaled for readers, and a replay derives them again ins
 
 `at` is Unix time in seconds, UTC; `duration` is in seconds; attempts count from 1. A path addresses one node instance
 (`classify[3]/score`). Outputs are kept as encoded JSON, so that replaying a journal decodes no value.
+
+A fact is data and refers to nothing that could refer to it: the garbage collector, which would walk over all of them
+again and again in a run in memory, is told to leave them out (`gc=False`).
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from weft.values import BlobRef
 NULL = Raw(b"null")
 
 
-class SecretMark(msgspec.Struct, frozen=True, omit_defaults=True):
+class SecretMark(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Where a secret stood in an output: kept beside the payload, never in its text, where data could forge it."""
 
     place: tuple[str | int, ...]
@@ -32,7 +35,7 @@ class SecretMark(msgspec.Struct, frozen=True, omit_defaults=True):
     """The secret stood in an object's key, not in its value."""
 
 
-class Undo(msgspec.Struct, frozen=True, array_like=True):
+class Undo(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How to undo an attempt, as data: one of the ready-made ways by name, and what it needs. No name: a function that
     lives in the process that ran the attempt, and dies with it.
     """
@@ -41,14 +44,14 @@ class Undo(msgspec.Struct, frozen=True, array_like=True):
     data: Raw = NULL
 
 
-class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What an attempt used of a budget."""
 
     tokens: float = 0.0
     cost_usd: float = 0.0
 
 
-class NodePlan(msgspec.Struct, frozen=True, array_like=True):
+class NodePlan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A node as readers of a journal need it.
 
     `id` is its node path (`classify/score`); `wave` counts from 0 at the top level and is -1 inside blocks; `block` is
@@ -63,7 +66,7 @@ class NodePlan(msgspec.Struct, frozen=True, array_like=True):
     """Of a node of Python code: what names its definition. A document is kept whole beside the journal."""
 
 
-class Event(msgspec.Struct, frozen=True, omit_defaults=True, tag=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, tag=True, kw_only=True, gc=False):
     """A fact. The tag in JSON is the class's name, under `type`."""
 
     DERIVED: ClassVar[bool] = False

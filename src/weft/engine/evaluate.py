@@ -525,7 +525,7 @@ class Evaluator:
             return
         if collection.spool is None:
             collection.spool = self._new_spool()
-        encoded = last.encoded()
+        encoded = last.encoded
         if encoded is None or encoded.blob is not None or encoded.secrets or bytes(encoded.reference) != b"null":
             encoded = self._outputs.inline(last.output)
         if encoded.secrets:
@@ -543,7 +543,7 @@ class Evaluator:
         self._branches.pop(block.path, None)
         if self._outputs.by_reference:
             self._outputs.objects[block.path] = record.output
-        encoded = record.encoded() or Encoded()
+        encoded = record.encoded or Encoded()
         return BlockSucceeded(
             path=block.path,
             output=encoded.output,
@@ -573,9 +573,9 @@ class Evaluator:
 
     def _renamed(self, record: Record) -> Any:
         """A block's record is its own: of its last node it takes the output and nothing else."""
-        if record.encoded() is None:
+        if record.encoded is None:
             return record.output
-        return Record("succeeded", encoded=record.encoded(), keeper=self._outputs, attempts=1)
+        return Record("succeeded", encoded=record.encoded, keeper=self._outputs, attempts=1)
 
     def _order(self, block: Parallel) -> list[int]:
         wait = block.node.wait
@@ -619,14 +619,14 @@ class Evaluator:
             record = self._document_output(graph, output) if event.status in ("succeeded", "issues") else MISSING
         except (WeftError, OSError) as error:
             return structs.replace(event, status="failed", error=describe(error, "output"), at=at)
-        encoded = record.encoded() or Encoded()
+        encoded = record.encoded or Encoded()
         return structs.replace(event, output=encoded.output, blob=encoded.blob, secrets=encoded.secrets, at=at)
 
     def _document_output(self, graph: Graph, output: Evaluable | None) -> Record:
         if output is not None:
             return self._record(output.evaluate(View(self.root, None, load=self._read_all)))
         record = self.root.results.get(graph.nodes[-1].id, MISSING) if graph.nodes else MISSING
-        value = record.encoded()
+        value = record.encoded
         if value is not None and bytes(value.reference) != b"null":
             return self._record(self._read_all(record.output))
         return record

@@ -22,7 +22,7 @@ _UNREAD = object()
 _REFERENCES: dict[str, type[Reference]] = {"FileRows": FileRows, "FileList": FileList}
 
 
-class Encoded(msgspec.Struct, frozen=True):
+class Encoded(msgspec.Struct, frozen=True, gc=False):
     """An output as events carry it."""
 
     output: msgspec.Raw = NULL
@@ -31,55 +31,39 @@ class Encoded(msgspec.Struct, frozen=True):
     reference: msgspec.Raw = NULL
 
 
-class Record:
+class Record(msgspec.Struct, eq=False):
     """How a node ended, as expressions see it: `a.output, a.error, a.status, a.attempts, ...`."""
 
-    __slots__ = ("_encoded", "_keeper", "_value", "attempts", "duration", "error", "exit_code", "status", "stderr")
-
-    def __init__(
-        self,
-        status: str,
-        *,
-        value: Any = _UNREAD,
-        encoded: Encoded | None = None,
-        keeper: Outputs | None = None,
-        error: Any = None,
-        attempts: int = 0,
-        duration: float | None = None,
-        stderr: str | None = None,
-        exit_code: int | None = None,
-    ) -> None:
-        self.status = status
-        self.error = error
-        self.attempts = attempts
-        self.duration = duration
-        self.stderr = stderr
-        self.exit_code = exit_code
-        self._value = value
-        self._encoded = encoded
-        self._keeper = keeper
+    status: str
+    value: Any = _UNREAD
+    """The output, once it was decoded, or where it never was encoded."""
+    encoded: Encoded | None = None
+    """The output as it stands in the journal; None for an object that was never encoded."""
+    keeper: Outputs | None = None
+    """Who decodes it."""
+    error: Any = None
+    attempts: int = 0
+    duration: float | None = None
+    stderr: str | None = None
+    exit_code: int | None = None
 
     @property
     def output(self) -> Any:
         """The value; null when there is none. Large ones are read each time and not kept."""
-        if self._value is not _UNREAD:
-            return self._value
-        if self._encoded is None or self._keeper is None:
+        if self.value is not _UNREAD:
+            return self.value
+        if self.encoded is None or self.keeper is None:
             return None
-        value = self._keeper.load(self._encoded)
-        if self._encoded.blob is None:
-            self._value = value
+        value = self.keeper.load(self.encoded)
+        if self.encoded.blob is None:
+            self.value = value
         return value
 
     def copy(self) -> Any:
         """The value, for somebody who may change it."""
-        if self._encoded is None or self._keeper is None:
+        if self.encoded is None or self.keeper is None:
             return self.output
-        return self._keeper.load(self._encoded)
-
-    def encoded(self) -> Encoded | None:
-        """The output as it stands in the journal; None for an object that was never encoded."""
-        return self._encoded
+        return self.keeper.load(self.encoded)
 
     def field(self, name: str) -> Any:
         """A field of the record, by the word expressions use."""
