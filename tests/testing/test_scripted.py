@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,8 +163,7 @@ def test_a_context_is_among_the_arguments() -> None:
     [
         (lambda: ScriptedBackend({"a": []}), "the script has no outcome for 'a': its list is empty"),
         (lambda: Fail(503), "503 is no way to fail"),  # type: ignore[arg-type]
-        (lambda: Fail("503", retriable=True), "a Fail has no 'retriable'"),
-        (lambda: Fail(KeyError("a"), retryable=True), "an exception cannot be given retryable"),
+        (lambda: Fail(KeyError("a"), retryable=False), "KeyError('a') says itself how it fails"),
     ],
 )
 def test_a_script_that_cannot_be_is_refused_where_it_is_made(make: Any, message: str) -> None:
@@ -180,3 +180,16 @@ def test_importing_the_room_imports_nothing_else() -> None:
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert [name for name in out if name.startswith("weft")] == ["weft", "weft.testing"]
     assert {"asyncio", "msgspec", "pytest", "hypothesis"}.isdisjoint(out)
+
+
+def test_a_commit_takes_no_time_where_none_passes(tmp_path: Path) -> None:
+    flow = weft.Workflow("beside each other")
+    flow.add_task(lambda: None, id="long")
+    for i in range(10):
+        flow.add_task(lambda: None, id=f"t{i}", needs=[f"t{i - 1}"] if i else [], effect="once")
+    script = {"long": Takes(1000), **{f"t{i}": Takes(1) for i in range(10)}}
+    for journal in (None, tmp_path):
+        result = run(flow, ScriptedBackend(script), journal=journal)
+        assert result.started_at is not None
+        assert result["t9"].completed_at == result.started_at + 10
+        assert result.duration == 1000

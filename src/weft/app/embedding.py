@@ -18,6 +18,7 @@ from weft import event_types as events
 from weft import values
 from weft.app.documents import SAVED, program_of
 from weft.app.running import changes_of_document, end_children, leave_behind, refuse_ended, weights_of
+from weft.clock import SystemClock
 from weft.errors import ChangedError, InputError, NotResumableError, ValidationError
 from weft.graph.changes import compare
 from weft.graph.work import Program
@@ -146,6 +147,7 @@ def _sitting(
 ) -> Sitting:
     from weft.engine.sitting import Sitting
 
+    clock = _clock()
     return Sitting(
         program,
         given,
@@ -153,8 +155,8 @@ def _sitting(
         options,
         weights=weights,
         listeners=() if how.on_event is None else (_careful(how.on_event),),
-        clock=_clock(),
-        instant=options.by_reference,
+        clock=clock,
+        instant=options.by_reference or not isinstance(clock, SystemClock),  # no time passes while a thread commits
     )
 
 
@@ -191,8 +193,6 @@ async def _sit(sitting: Sitting, store: Store, begin: Callable[[], Any], *, kept
 def _clock() -> Any:
     """The clock of the loop that runs, where it has one of its own: in tests, time that does not pass."""
     import asyncio
-
-    from weft.clock import SystemClock
 
     return getattr(asyncio.get_running_loop(), "weft_clock", None) or SystemClock()
 

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from weft.backends.base import interrupted
 from weft.errors import AttemptError, InputError, nearest
 
+_UNSAID = ("ScriptedError", True, None, None, False)
+
 
 class Fail:
     """The outcome of a call that fails: with a message, or with an exception as it is.
@@ -24,25 +26,30 @@ class Fail:
     exception says all of that itself: with one they are refused, by InputError.
     """
 
-    def __init__(self, error: str | BaseException | type[BaseException], **said: Any) -> None:
-        if isinstance(error, str):
-            known = ("type", "retryable", "retry_after", "status", "unknown", "place")
-            for name in said:
-                if name not in known:
-                    raise InputError(f"a Fail has no {name!r}", hint=f"known are {', '.join(known)}")
-            said = {"type": "ScriptedError", "retryable": True, **said}
-        elif not _is_exception(error):
-            raise InputError(f"{error!r} is no way to fail", hint="pass a message or an exception")
-        elif said:
-            raise InputError(f"an exception cannot be given {', '.join(said)}", hint="pass a message instead")
+    def __init__(
+        self,
+        error: str | BaseException | type[BaseException],
+        *,
+        type: str = "ScriptedError",  # noqa: A002 - the field's name in ErrorData
+        retryable: bool = True,
+        retry_after: float | None = None,
+        status: int | None = None,
+        unknown: bool = False,
+    ) -> None:
+        said = (type, retryable, retry_after, status, unknown)
+        if not isinstance(error, str):
+            if not _is_exception(error):
+                raise InputError(f"{error!r} is no way to fail", hint="pass a message or an exception")
+            if said != _UNSAID:
+                raise InputError(f"{error!r} says itself how it fails", hint="pass a message instead")
         self._error = error
-        self._said = said
+        self._said = dict(zip(("type", "retryable", "retry_after", "status", "unknown"), said, strict=True))
 
     def exception(self) -> BaseException:
         """What the call raises: with a message a new AttemptError each time."""
         error = self._error
         if isinstance(error, str):
-            return AttemptError(error, **self._said)
+            return AttemptError(error, **self._said)  # type: ignore[arg-type]
         return error() if isinstance(error, type) else error.with_traceback(None)
 
     def __repr__(self) -> str:
