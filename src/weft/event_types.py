@@ -235,6 +235,13 @@ class LimitWaited(PathEvent, frozen=True, omit_defaults=True):
 # -- what was evaluated --------------------------------------------------------------------------------------------
 
 
+class BudgetExhausted(PathEvent, frozen=True, omit_defaults=True):
+    """The node, and those behind it, cannot start: what they are expected to use does not fit into the budget."""
+
+    DERIVED: ClassVar[bool] = True
+    lacking: str
+
+
 class ChoiceMade(PathEvent, frozen=True, omit_defaults=True):
     """A condition was evaluated.
 
@@ -403,6 +410,7 @@ Journaled = (
     | RetryScheduled
     | NodeSkipped
     | LimitWaited
+    | BudgetExhausted
     | ChoiceMade
     | ForeachExpanded
     | IterationBroken

@@ -186,7 +186,9 @@ class RunResult:
         self.exit_code = EXIT_CODES.get(status) if exit_code is None else exit_code
         self.abandoned = abandoned
         self.questions: Mapping[str, str] = {}
-        """What each waiting path asks; of a run that its budget stopped, what it lacks."""
+        """What each waiting path asks."""
+        self.lacking = ""
+        """Of a run that its budget has stopped: what does not fit, and why. It goes on with a larger one."""
         self._top = top
         self._read_events = read_events
 

@@ -34,6 +34,7 @@ from weft.results import RunResult
 
 if TYPE_CHECKING:
     from weft.backends.base import Backend
+    from weft.budget import Budget
     from weft.cancellation import CancellationToken
     from weft.engine.sitting import Arguments
     from weft.event_types import Event
@@ -226,6 +227,7 @@ class Workflow:
         timeout: float | None = None,
         token: CancellationToken | None = None,
         on_event: Callable[[Event], object] | None = None,
+        budget: Budget | None = None,
         backend: Backend | None = None,
     ) -> RunResult:
         """Run to the end. A failed task gives a result whose status is `failed`; a mistake in the workflow raises.
@@ -234,9 +236,10 @@ class Workflow:
         layer by layer; `sequential` one task at a time in `execution_order()`. `jobs` run at once at most. `journal` is
         a folder (`".weft"`) in which the run is kept and can be resumed; without one it lives in memory. `timeout` is
         for the whole run, in seconds. `token` cancels it; `on_event` is told of every event after its commit. `backend`
-        calls the functions instead of Weft: for tests.
+        calls the functions instead of Weft: for tests. `budget` is what the run may use: a task that states an
+        `estimate` starts only when that fits; a run that it stops ends as `waiting` and is resumed with a larger one.
         """
-        how = how_of(schedule, jobs, timeout, token, on_event, backend)
+        how = how_of(schedule, jobs, timeout, token, on_event, backend, budget)
         given = dict(arguments or {})
         program = self.program_for(given, journaled=journal is not None)
         folder = self._folder()
@@ -369,6 +372,7 @@ async def resume(
     timeout: float | None = None,
     token: CancellationToken | None = None,
     on_event: Callable[[Event], object] | None = None,
+    budget: Budget | None = None,
     backend: Backend | None = None,
     accept_changes: bool = False,
     take_over: bool = False,
@@ -379,7 +383,7 @@ async def resume(
     ChangedError when the tasks are not those that ran, unless `accept_changes`; OwnedError when another process works
     on the run; NotFoundError; NotResumableError when there is nothing to go on with.
     """
-    how = how_of(None, jobs, timeout, token, on_event, backend)
+    how = how_of(None, jobs, timeout, token, on_event, backend, budget)
     loaded = workflow.loaded if isinstance(workflow, LoadedWorkflow) else None
     return await embedding.resume(
         run_id,
@@ -422,13 +426,17 @@ def task(function: Any = None, /, *, id: str = "", **settings: Any) -> Any:  # n
     return state if function is None else state(function)
 
 
-def how_of(schedule: str | None, jobs: Any, timeout: Any, token: Any, on_event: Any, backend: Any) -> How:
+def how_of(schedule: str | None, jobs: Any, timeout: Any, token: Any, on_event: Any, backend: Any, budget: Any) -> How:
     """The options of a run, checked. Raises InputError."""
+    from weft.budget import Budget
+
     if schedule is not None:
         _one_of("schedule", schedule, SCHEDULES)
     if jobs is not None:
         whole("jobs", jobs)
-    return How(schedule, jobs, seconds("timeout", timeout), token, on_event, backend)
+    if budget is not None and not isinstance(budget, Budget):
+        raise InputError(f"budget is {budget!r}; it must be a weft.Budget", hint="weft.Budget(tokens=100_000)")
+    return How(schedule, jobs, seconds("timeout", timeout), token, on_event, backend, budget)
 
 
 def in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from weft.event_types import Usage
 from weft.graph.model import Graph, Node
 from weft.policy import Retry
 from weft.testing import numbered
@@ -64,6 +65,8 @@ class Drawing:
         rng = self.rng
         fields["effect"] = rng.choice(["pure", "idempotent", "idempotent", "once"])
         fields["holds_slot"] = rng.random() < 0.9
+        if fields["effect"] != "pure" and fields["holds_slot"] and rng.random() < 0.3:
+            fields["estimate"] = Usage(tokens=rng.choice([1.0, 2.0, 5.0]))
         if rng.random() < 0.3:
             fields["limits"] = tuple(rng.sample(["x", "y"], rng.randint(1, 2)))
         if fields["effect"] != "once" and rng.random() < 0.3:

@@ -48,6 +48,8 @@ def known(s: Scheduler) -> dict[str, Any]:
     frame(s.root, "")
     out["run"] = (s.started, s.finished.replace("waiting", ""), s.issues, s.cancelled)
     out["undo"] = (s.undo.running, s.undo.left, list(s.undo.rolled_back), list(s.undo.failed))
+    if s.ledger is not None:
+        out["budget"] = s.ledger.spent
     return out
 
 

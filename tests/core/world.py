@@ -16,6 +16,7 @@ from core.drawing import rewindowed
 from core.knowledge import ENDED, deep, known
 from weft import commands
 from weft import event_types as events
+from weft.budget import Budget, Ledger
 from weft.core.blocks import Block, Foreach, Parallel
 from weft.core.priority import plan
 from weft.core.scheduler import Scheduler
@@ -54,6 +55,7 @@ class World:
         *,
         scheduler: type[Scheduler] = Scheduler,
         outcomes: list[ErrorData | None] | None = None,
+        tokens: float | None = None,
         **options: Any,
     ) -> None:
         self.rng = rng
@@ -61,6 +63,8 @@ class World:
         self.make = scheduler
         self.outcomes = OUTCOMES if outcomes is None else outcomes
         self.options = {"jobs": 2, "limits": LIMITS, **options}
+        self.tokens = tokens
+        """The budget of this sitting; None: none."""
         self.sittings = 1
         self.happened = 0
         self.journal: list[Event] = []
@@ -68,7 +72,7 @@ class World:
         """Leaves whose success is durable: how often they were started before it was."""
         self.counts: dict[str, int] = {}
         self.checks = True
-        self._sit(self.make(graph, **self.options))
+        self._sit(self.make(graph, budget=self.budget(), **self.options))
         self.happen(events.RunStarted(run="r", workflow="w"))
 
     def _sit(self, scheduler: Scheduler) -> None:
@@ -87,8 +91,11 @@ class World:
         other = self.graph if self.rng.random() < 0.5 else rewindowed(self.graph, self.rng)
         ranks = {g: [self.rng.random() for _ in r] for g, r in plan(other).items()}
         options = {**self.options, "jobs": self.rng.choice([1, 7]), "ranks": ranks, "replaying": True}
-        self.replica = Scheduler(other, **options)
+        self.replica = Scheduler(other, budget=self.budget(), **options)
         self.fed = 0
+
+    def budget(self) -> Ledger | None:
+        return None if self.tokens is None else Ledger(Budget(tokens=self.tokens))
 
     @property
     def recorded(self) -> list[Event]:
@@ -208,7 +215,7 @@ class World:
         if not self.journal:
             return
         self.sittings += 1
-        fresh = self.make(self.graph, **{**self.options, "replaying": True})
+        fresh = self.make(self.graph, budget=self.budget(), **{**self.options, "replaying": True})
         self._sit(fresh)
         for event in self.journal:
             fresh.handle(event)
@@ -233,10 +240,11 @@ class World:
             self.cancelling.discard(path)
             if self.rng.random() < 0.7:
                 error = ErrorData("Cancelled", "stopped", unknown=self.rng.random() < 0.3)
+        used = self.pick([None, events.Usage(), events.Usage(tokens=1.0), events.Usage(tokens=3.0)])
         if error is None:
-            assert self.happen(events.AttemptSucceeded(path=path, attempt=instance.attempt))
+            assert self.happen(events.AttemptSucceeded(path=path, attempt=instance.attempt, used=used))
         else:
-            assert self.happen(events.AttemptFailed(path=path, attempt=instance.attempt, error=error))
+            assert self.happen(events.AttemptFailed(path=path, attempt=instance.attempt, error=error, used=used))
 
     def outcome(self, path: str, attempt: int) -> ErrorData | None:
         return self.pick(self.outcomes)  # type: ignore[no-any-return]
@@ -403,7 +411,12 @@ class World:
         """No more faults: the run must end."""
         silence = 0
         for _ in range(patience):
-            if self.status == "waiting":
+            if self.status == "waiting" and self.scheduler.queue.broke is not None:
+                assert self.tokens is not None
+                self.tokens *= 4  # somebody resumes it with a larger budget
+                self.status = ""
+                self.crash()
+            elif self.status == "waiting":
                 self.decide()
             elif self.status:
                 return self.status
@@ -428,6 +441,7 @@ def drawn_options(rng: random.Random) -> dict[str, Any]:
     """How a run may be configured."""
     return {
         "jobs": rng.randint(1, 4),
+        "tokens": rng.choice([None, None, 3.0, 20.0]),
         "schedule": rng.choice(["dataflow", "dataflow", "waves"]),
         "on_failure": rng.choice(["finish", "cancel", "continue"]),
         "rollback": rng.choice(["all", "dependencies", "none"]),

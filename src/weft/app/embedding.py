@@ -27,6 +27,7 @@ from weft.results import RunResult
 
 if TYPE_CHECKING:
     from weft.backends.base import Backend
+    from weft.budget import Budget
     from weft.cancellation import CancellationToken
     from weft.engine.facts import Facts
     from weft.engine.sitting import Arguments, Options, Sitting
@@ -48,7 +49,7 @@ class How(msgspec.Struct, frozen=True):
     token: CancellationToken | None = None
     on_event: Callable[[Event], object] | None = None
     backend: Backend | None = None
-    durations: Mapping[str, float] | None = None
+    budget: Budget | None = None
 
 
 def store_at(place: Place, durability: str | None = None) -> Store:
@@ -184,6 +185,7 @@ async def _sit(sitting: Sitting, store: Store, begin: Callable[[], Any], *, kept
     result: RunResult = report.result()
     result.abandoned = sitting.abandoned
     result.questions = dict(report.questions)
+    result.lacking = report.lacking
     result.read_events_with(lambda: [event for batch in store.reader(result.run_id).read() for event in batch])
     for error in result.errors:
         error.__cause__ = sitting.raised.get(error.path)
@@ -209,6 +211,7 @@ def _options(how: How, folder: Path, project: Path, *, by_reference: bool) -> Op
         by_reference=by_reference,
         backend=how.backend,
         token=how.token,
+        budget=how.budget,
     )
 
 

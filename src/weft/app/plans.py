@@ -153,9 +153,12 @@ def _facts(ready: Ready) -> dict[str, str]:
 
 
 def _options(ready: Ready) -> Any:
+    from weft.budget import Budget
     from weft.engine.sitting import Options
 
-    return Options(folder=ready.repo, project=ready.repo)
+    said = ready.config["budget"]
+    budget = None if said is None else Budget(tokens=said.tokens, cost_usd=said.cost_usd, wall=said.wall)
+    return Options(folder=ready.repo, project=ready.repo, budget=budget)
 
 
 def _sitting(program: Program, journal: Journal, options: Any, audience: Audience) -> Sitting:

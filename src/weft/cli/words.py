@@ -116,6 +116,7 @@ _WORDS: dict[type[Event], Callable[[Any], str]] = {
     events.RetryScheduled: lambda e: f"attempt {e.attempt} in {seconds(e.delay)}",
     events.NodeSkipped: lambda e: f"skipped: {one_line(e.reason)}",
     events.LimitWaited: lambda e: f"waited for the limit {one_line(e.limit)}  {seconds(e.waited)}",
+    events.BudgetExhausted: lambda e: f"does not fit into the budget: {one_line(e.lacking, _MESSAGE)}",
     events.ChoiceMade: _choice_made,
     events.ForeachExpanded: lambda e: counted(e.count, "item"),
     events.IterationBroken: lambda e: "break" + (" of all" if e.everything else ""),

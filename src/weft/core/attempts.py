@@ -35,7 +35,7 @@ def on_attempt_started(s: Lifecycle, event: events.AttemptStarted) -> None:
     if instance.status is Status.RUNNING and not instance.asked and event.attempt == instance.attempt:
         return  # the same attempt, started again after a crash
     _check_start(instance, event.attempt)
-    _begin(instance, event.attempt)
+    _begin(s, instance, event.attempt)
 
 
 def _check_start(instance: Instance, attempt: int) -> None:
@@ -45,7 +45,8 @@ def _check_start(instance: Instance, attempt: int) -> None:
         raise IllegalEvent(f"{instance.path}: attempt {attempt} has ended already")
 
 
-def _begin(instance: Instance, attempt: int) -> None:
+def _begin(s: Lifecycle, instance: Instance, attempt: int) -> None:
+    s.reserve(instance)
     instance.attempt = instance.noted = attempt
     instance.timer = False
     instance.step(Step.STARTED)
@@ -65,13 +66,15 @@ def _ending(s: Lifecycle, event: events.AttemptSucceeded | events.AttemptFailed)
         instance = leaf_of(s, event.path)
     if instance.status is not Status.RUNNING and s.replaying:
         _check_start(instance, event.attempt)
-        _begin(instance, event.attempt)
+        _begin(s, instance, event.attempt)
     if instance.status is not Status.RUNNING or instance.asked or event.attempt != instance.attempt:
         raise IllegalEvent(f"{event.path} is {instance.status.word}: attempt {event.attempt} is not running")
     if not instance.begun:
         instance.begin()
     s.busy -= 1
     s.unrecorded += 1
+    if s.ledger is not None:
+        s.settle(instance, event.used)
     s.queue.leave(instance)
     return instance
 
@@ -147,6 +150,7 @@ def on_decision_needed(s: Lifecycle, event: events.DecisionNeeded) -> None:
     """Our own word, but a replay needs it where an attempt was lost with the engine: that is no event."""
     instance = s.open.get(event.path)
     if s.replaying and instance is not None and instance.status is Status.RUNNING and not isinstance(instance, Block):
+        s.settle(instance, None)
         failure.wait_for_decision(s, instance, "")
 
 
@@ -159,6 +163,7 @@ def on_decision_made(s: Lifecycle, event: events.DecisionMade) -> None:
     if event.answer not in ("done", "retry", "fail"):
         raise IllegalEvent(f"{event.answer!r} is not an answer: it is done, retry or fail")
     if lost:
+        s.settle(instance, None)
         failure.wait_for_decision(s, instance, "")
     s.goes_on()
     if event.answer == "done":

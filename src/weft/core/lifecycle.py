@@ -16,10 +16,11 @@ from collections.abc import Callable, Mapping
 
 from weft import commands
 from weft import event_types as events
+from weft.budget import Ledger
 from weft.commands import Command
 from weft.core import failure
 from weft.core.blocks import KINDS, Block, Fallen, Foreach, Loop, Retrying
-from weft.core.limits import ReadyQueue
+from weft.core.limits import NOTHING, ReadyQueue
 from weft.core.priority import Ranks, plan
 from weft.core.replay import Opened
 from weft.core.rollback import Undo
@@ -46,10 +47,14 @@ class Lifecycle:
         ranks: Ranks | None = None,
         prior: Mapping[str, int] | None = None,
         replaying: bool = False,
+        budget: Ledger | None = None,
     ) -> None:
         self.graph = graph
         self.ranks = plan(graph) if ranks is None else ranks
-        self.queue = ReadyQueue(jobs, limits or {})
+        self.queue = ReadyQueue(jobs, limits or {}, budget)
+        self.ledger = budget
+        self.began: float | None = None
+        """When this sitting closed its first batch, in monotonic seconds: for the wall time of the budget."""
         self.waves = Waves(graph) if schedule == "waves" else None
         self.prior = prior or {}
         """By path, how many attempts earlier sittings have used up: numbering goes on, their retries do not count."""
@@ -251,6 +256,16 @@ class Lifecycle:
         self.withdrew = True
         if not frame.open:
             self.later(self.check_frame, frame)
+
+    def reserve(self, instance: Instance) -> None:
+        """An attempt starts: what it will use is held for it."""
+        if self.ledger is not None:
+            self.ledger.reserve(instance.path, instance.node.estimate or NOTHING)
+
+    def settle(self, instance: Instance, used: events.Usage | None) -> None:
+        """An attempt has ended, or was lost: what it used is spent; where nobody said, that is what was expected."""
+        if self.ledger is not None:
+            self.ledger.settle(instance.path, used or instance.node.estimate or NOTHING)
 
     def wait_for_round(self, block: Retrying, event: events.LoopChecked) -> None:
         """Another round will begin, after a delay."""

@@ -21,7 +21,9 @@ from collections.abc import Mapping
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
+from weft.budget import Ledger
 from weft.core.status import Status
+from weft.event_types import Usage
 from weft.policy import Limit
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ Entry = tuple[float, int, int, int, "Instance"]
 """(-remaining path, place in the document, iteration index, sequence number, instance)"""
 
 FOREVER = float("inf")
+NOTHING = Usage()
 
 
 class _Gate:
@@ -85,10 +88,13 @@ class _Gate:
 class ReadyQueue:
     """Ready leaves in the order in which they should start, held against the limits."""
 
-    __slots__ = ("_flying", "_fresh", "_gates", "_ready", "_seq", "jobs", "safe", "used")
+    __slots__ = ("_broke", "_flying", "_fresh", "_gates", "_ready", "_seq", "jobs", "ledger", "safe", "used")
 
-    def __init__(self, jobs: int, limits: Mapping[str, Limit]) -> None:
+    def __init__(self, jobs: int, limits: Mapping[str, Limit], ledger: Ledger | None = None) -> None:
         self.jobs = jobs
+        self.ledger = ledger
+        """The run's budget; what does not fit into it is set aside until something is settled."""
+        self._broke: list[Entry] = []
         self.used = 0
         """Slots that are taken."""
         self.safe = False
@@ -143,11 +149,19 @@ class ReadyQueue:
                 heappop(heap)
                 continue
             node = instance.node
-            guarded = node.limits or node.effect == "once" or node.compensation is not None
+            guarded = (
+                node.limits
+                or node.effect == "once"
+                or node.compensation is not None
+                or (node.estimate is not None and self.ledger is not None)
+            )
             if early and guarded:
                 return None
             self.safe = heap is self._ready and not guarded
             entry = heappop(heap)
+            if self.ledger is not None and not self.ledger.fits(node.estimate or NOTHING):
+                heappush(self._broke, entry)
+                continue
             if node.limits and self._park(entry, now):
                 continue
             self._take(instance, now)
@@ -156,6 +170,9 @@ class ReadyQueue:
 
     def leave(self, instance: Instance) -> None:
         """A leaf ended: its places are free."""
+        for entry in self._broke:  # it has settled, so others may fit now
+            heappush(self._fresh, entry)
+        self._broke.clear()
         if not instance.holding:
             return
         instance.holding = False
@@ -165,6 +182,11 @@ class ReadyQueue:
             if gate is not None:
                 gate.used -= 1
                 self._unpark(gate)
+
+    @property
+    def broke(self) -> Instance | None:
+        """The first of those for whom the budget is too small; None when there are none."""
+        return next((entry[4] for entry in sorted(self._broke) if entry[4].status is Status.READY), None)
 
     def reopen(self, now: float) -> None:
         """Give those who wait for a rate another look."""

@@ -126,6 +126,7 @@ def lose(s: Lifecycle) -> None:
         if isinstance(instance, Block) or instance.status is not Status.RUNNING or instance.asked:
             continue
         if instance.node.effect != "once" and not instance.cancelling:
+            s.settle(instance, None)
             instance.step(Step.LOST)
             instance.attempt -= 1
             instance.noted = 0
@@ -171,6 +172,7 @@ def _take_up(s: Lifecycle, instance: Instance) -> None:
 
 def _end_lost(s: Lifecycle, instance: Instance) -> None:
     """An attempt that was lost and must not be repeated."""
+    s.settle(instance, None)
     if instance.node.effect == "once" and instance.frame.stopped < Stop.FORGO:
         failure.wait_for_decision(s, instance, "the engine went away before it ended")
         return

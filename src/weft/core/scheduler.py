@@ -33,9 +33,11 @@ from typing import Any
 
 from weft import commands
 from weft import event_types as events
+from weft.budget import Ledger
 from weft.commands import Command
 from weft.core import answers, attempts, replay
 from weft.core.lifecycle import Lifecycle
+from weft.core.limits import NOTHING
 from weft.core.state import Instance
 from weft.core.status import Status, Step
 from weft.errors import IllegalEvent
@@ -79,6 +81,8 @@ class Scheduler(Lifecycle):
     def close_batch(self, now: float = 0.0) -> list[Command]:
         """What may start once everything handled so far is durable. `now` is a monotonic time in seconds, for rates."""
         self.now = now
+        if self.ledger is not None:
+            self._pass_time(self.ledger)
         if not self.replaying and not self.finished:
             self.queue.reopen(now)
             self._start_ready()
@@ -121,6 +125,12 @@ class Scheduler(Lifecycle):
 
     # -- starting ---------------------------------------------------------------------------------------------------
 
+    def _pass_time(self, ledger: Ledger) -> None:
+        """The wall time of earlier sittings is in the ledger when this one begins."""
+        if self.began is None:
+            self.began = self.now - ledger.elapsed
+        ledger.elapsed = self.now - self.began
+
     def _start_ready(self) -> None:
         if self.paused:
             return
@@ -153,6 +163,7 @@ class Scheduler(Lifecycle):
             if not instance.begun:
                 instance.begin()
         self.busy += 1
+        self.reserve(instance)
         if instance.waited:
             self.record(events.LimitWaited(path=instance.path, limit=instance.waited))
             instance.waited = ""
@@ -170,8 +181,13 @@ class Scheduler(Lifecycle):
         """Nothing runs, nothing can start, somebody must decide: the run waits."""
         if self.busy or self.finished or self.paused or self.undo.running or not self.open or self.queue:
             return
-        waits = [i.status is Status.WAITING for i in self.open.values()]
-        if any(waits) and not any(i.asked for i in self.open.values()):
+        if any(i.asked for i in self.open.values()):
+            return
+        broke = self.queue.broke
+        if broke is not None and self.ledger is not None:
+            lacking = self.ledger.lacking(broke.node.estimate or NOTHING)
+            self.record(events.BudgetExhausted(path=broke.path, lacking=lacking))
+        if broke is not None or any(i.status is Status.WAITING for i in self.open.values()):
             self.finish("waiting")
 
 

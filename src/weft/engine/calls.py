@@ -71,7 +71,9 @@ async def call_function(engine: Executor, call: Call) -> Any:
         if call.context is not None:
             call.context.stopped("the attempt was stopped")
         raise
-    return answer if type(answer) in _PLAIN else _meaning(engine, call, answer)
+    if type(answer) in _PLAIN and call.used is None:
+        return answer
+    return _meaning(engine, call, answer)
 
 
 async def _on_the_loop(work: FunctionWork, arguments: Mapping[str, Any]) -> Any:

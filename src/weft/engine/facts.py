@@ -64,6 +64,9 @@ class Facts:
         """Why paths run again whose facts were put aside; complete when `holding` has come to its end."""
         self.questions: dict[str, events.DecisionNeeded] = {}
         """Of `once` nodes that failed for sure: what must be asked before they start again."""
+        self.elapsed = 0.0
+        """Seconds that all sittings took together."""
+        self._since = self._until = 0.0
         self.position = 0
         self._contained = contained(graph, policy)
         self._effects = {path: node.effect for node, path, _ in walk_paths(graph)}
@@ -111,6 +114,8 @@ class Facts:
         for batch in batches:
             for event in batch:
                 self.position += 1
+                if type(event) is not events.RunResumed:  # how long nobody worked on it does not count
+                    self._until = max(self._until, event.at)
                 note = notes.get(type(event))
                 if note is not None:
                     note(event)
@@ -118,9 +123,11 @@ class Facts:
     def _run_started(self, event: events.RunStarted) -> None:
         self.started = event
         self.digest = event.document_digest
+        self._since = self._until = event.at
 
     def _run_resumed(self, event: events.RunResumed) -> None:
         self.turn()
+        self._since = self._until = event.at
         if event.document_digest and event.document_digest != self.digest:
             self.edit(event.document_digest, event.changed)
 
@@ -206,6 +213,8 @@ class Facts:
         """A sitting begins: put aside what made the run fail, and what was undone."""
         self.finished = ""
         self.questions = {}
+        self.elapsed += max(0.0, self._until - self._since)
+        self._since = self._until
         if self._rolling_back or self.cancelled:
             return
         for path, failure in self._failures.items():

@@ -38,6 +38,8 @@ class Report:
         self.waves = 0
         self.current_wave = 0
         self.questions: dict[str, str] = {}
+        self.lacking = ""
+        """What the budget lacks, of a run that it has stopped."""
         self.schedule = "dataflow"
         self.settings: dict[str, str] = {}
         self._outputs = outputs
@@ -66,6 +68,7 @@ class Report:
             events.FellBack: self._fell_back,
             events.EvaluationFailed: self._block_error,
             events.BlockTimedOut: self._block_error,
+            events.BudgetExhausted: self._budget_exhausted,
             events.DecisionNeeded: self._decision_needed,
             events.DecisionMade: self._decision_made,
             events.CompensationStarted: self._compensation_started,
@@ -103,6 +106,7 @@ class Report:
         if self.status != "running":  # else the rollback that had begun goes on
             self._rolled_back, self._not_rolled_back, self._rollback_began = [], [], False
         self.status = "running"
+        self.lacking = ""
         self.completed_at = None
         if event.plan:
             self._plan(event.plan)
@@ -294,6 +298,9 @@ class Report:
         node.completed_at = event.at
         self._add_error(event.path, event.error, max(1, node.attempts))
         self._set(event.path, node, "failed")
+
+    def _budget_exhausted(self, event: events.BudgetExhausted) -> None:
+        self.lacking = f"{event.path}: {event.lacking}"
 
     def _decision_needed(self, event: events.DecisionNeeded) -> None:
         node = self._node(event.path, event.at)

@@ -44,6 +44,7 @@ from weft.runtimes.base import World
 
 if TYPE_CHECKING:
     from weft.backends.base import Backend
+    from weft.budget import Budget, Ledger
     from weft.cancellation import CancellationToken
     from weft.journal.base import Journal
 
@@ -79,6 +80,8 @@ class Options(msgspec.Struct, frozen=True):
     """Where functions are called instead of here: for tests."""
     token: CancellationToken | None = None
     """Cancels the run."""
+    budget: Budget | None = None
+    """What the run may use, in all its sittings together."""
 
 
 class LogListener(Protocol):
@@ -188,7 +191,18 @@ class Sitting:
             ranks=in_order(program.graph) if in_turn else plan(program.graph, self._weight),
             prior=None if facts is None else facts.prior,
             replaying=facts is not None,
+            budget=self._ledger(facts),
         )
+
+    def _ledger(self, facts: Facts | None) -> Ledger | None:
+        """The account of the budget; what earlier sittings have used, a replay enters."""
+        if self.options.budget is None:
+            return None
+        from weft.budget import Ledger
+
+        ledger = Ledger(self.options.budget)
+        ledger.elapsed = 0.0 if facts is None else facts.elapsed
+        return ledger
 
     def _weight(self, node: Node) -> float | None:
         return self._weights.get(node.weight_key) if self._weights else None
