@@ -40,6 +40,8 @@ class Report:
         self.questions: dict[str, str] = {}
         self.lacking = ""
         """What the budget lacks, of a run that it has stopped."""
+        self.out_of_time = ""
+        """What is to be said of a run that its own deadline ended."""
         self.schedule = "dataflow"
         self.settings: dict[str, str] = {}
         self._outputs = outputs
@@ -58,6 +60,7 @@ class Report:
             events.RunStarted: self._run_started,
             events.RunResumed: self._run_resumed,
             events.RunFinished: self._run_finished,
+            events.CancelRequested: self._cancel_requested,
             events.AttemptStarted: self._attempt_started,
             events.AttemptSucceeded: self._attempt_succeeded,
             events.AttemptFailed: self._attempt_failed,
@@ -108,6 +111,7 @@ class Report:
         self.status = "running"
         self.lacking = ""
         self.completed_at = None
+        self.out_of_time = ""
         if event.plan:
             self._plan(event.plan)
             for path in [p for p in self.nodes if any(part not in self._labels for part in node_paths(p))]:
@@ -118,6 +122,10 @@ class Report:
                 self.errors.pop(path, None)
                 self._set(path, node, "pending")
                 node.reason = reason
+
+    def _cancel_requested(self, event: events.CancelRequested) -> None:
+        if event.timeout:
+            self.out_of_time = event.reason
 
     def _forget(self, path: str) -> None:
         """The document does not have it any more."""
