@@ -189,5 +189,6 @@ def _undo_of(engine: Executor, path: str, answer: Compensated) -> Undo:
     if ready is not None:
         kind, data = ready()
         return Undo(kind, msgspec.Raw(values.encode(data)))
-    engine.undoing.functions[path] = answer.undo
+    value = answer.value if engine.outputs.by_reference else values.plain(answer.value)
+    engine.undoing.functions[path] = (answer.undo, value)
     return Undo("", NULL)

@@ -504,7 +504,8 @@ class Evaluator:
             if not command.kept or command.last >= 0 or not isinstance(block, Loop):
                 key = 0 if isinstance(block, Loop | Retrying) else frame.index
                 self._branches.setdefault(block.path, {})[key] = value
-        frame.scope = None
+        if not any(node.compensation is not None for node in frame.graph.nodes):  # else an undo may ask for its results
+            frame.scope = None
 
     def _value_of(self, frame: Frame, last: int) -> Record:
         """The output of one node of the frame; null when there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from weft import event_types as events
@@ -10,10 +11,10 @@ from weft import undo, values
 from weft.commands import Compensate
 from weft.engine.attempt import run_leaf
 from weft.engine.calls import Call, call_function
-from weft.engine.failure import TIMEOUT, describe
+from weft.engine.failure import CANCELLED, TIMEOUT, describe
 from weft.engine.records import MISSING, Outputs, Record
 from weft.engine.scope import Scope, View
-from weft.errors import AttemptError
+from weft.errors import AttemptError, ErrorData
 from weft.graph.model import Graph, Node
 from weft.graph.work import FunctionWork, LeafWork, UndoWork
 from weft.runtimes.base import Output
@@ -30,8 +31,8 @@ class Undoing:
         self._task: asyncio.Task[None] | None = None
         self.busy = False
         """One runs; one that waits for its next attempt does not."""
-        self.functions: dict[str, Any] = {}
-        """How to undo what was done at a path, where the task answered with a function."""
+        self.functions: dict[str, tuple[Callable[[Any], Any], Any]] = {}
+        """How to undo what was done at a path, where the task answered with a function; and the task's value."""
         self.said: dict[str, events.Undo] = {}
         """The same, where it answered with data; from this sitting or an earlier one."""
 
@@ -61,30 +62,38 @@ class Undoing:
         engine.post(events.CompensationStarted(path=path, attempt=attempt, at=engine.clock.now()))
         await engine.durable()
         began = engine.clock.monotonic()
+        ended: events.Event
         try:
             await self._undo(command)
+        except asyncio.CancelledError:
+            if engine.leaving:
+                raise
+            ended = self._failed(command, began, ErrorData(CANCELLED, "the compensation was cancelled from inside"))
         except Exception as error:  # reported, retried by the scheduler's rule, never in the way of the others
-            data = engine.masked(describe(error))
-            ended: events.Event = events.CompensationFailed(
-                path=path,
-                attempt=attempt,
-                error=data,
-                duration=engine.clock.monotonic() - began,
-                draw=engine.random(),
-                at=engine.clock.now(),
-            )
+            ended = self._failed(command, began, engine.masked(describe(error)))
         else:
             duration = engine.clock.monotonic() - began
             ended = events.CompensationSucceeded(path=path, attempt=attempt, duration=duration, at=engine.clock.now())
         self.busy = False
         engine.post(ended)
 
+    def _failed(self, command: Compensate, began: float, error: ErrorData) -> events.CompensationFailed:
+        engine = self._engine
+        return events.CompensationFailed(
+            path=command.instance.path,
+            attempt=command.attempt,
+            error=error,
+            duration=engine.clock.monotonic() - began,
+            draw=engine.random(),
+            at=engine.clock.now(),
+        )
+
     async def _undo(self, command: Compensate) -> None:
         """First what the task itself said, then what its definition says."""
         path = command.instance.path
         own = self._output(command)
         if path in self.functions:
-            await self._call(command, FunctionWork(function=self.functions[path]), own, positional=True)
+            await self._said_by_function(command, *self.functions[path])
         elif path in self.said:
             await self._ready(self.said[path].kind, values.decode(self.said[path].data))
         graph = command.instance.node.compensation
@@ -128,17 +137,23 @@ class Undoing:
             began=engine.clock.monotonic(),
         )
 
-    async def _call(self, command: Compensate, work: FunctionWork, own: Record, *, positional: bool = False) -> Any:
+    async def _call(self, command: Compensate, work: FunctionWork, own: Record) -> Any:
+        value = own.output if self._engine.outputs.by_reference else own.copy()
+        return await self._called(command, work, value)
+
+    async def _said_by_function(self, command: Compensate, function: Callable[[Any], Any], value: Any) -> None:
+        """Call what a task answered with, whatever its parameter is called."""
+        work = FunctionWork(function=lambda: function(value), isolation="thread")
+        answer = await self._called(command, work, value)
+        if hasattr(answer, "__await__"):
+            await answer
+
+    async def _called(self, command: Compensate, work: FunctionWork, value: Any) -> Any:
         engine, instance = self._engine, command.instance
-        value = own.output if engine.outputs.by_reference else own.copy()
-        if positional:  # whatever its parameter is called
-            function = work.function
-            work = FunctionWork(function=lambda: function(value), isolation="thread")
-        path = f"{instance.path}-undo"
         scope = engine.evaluator.scope(instance.frame)
         key = engine.key(instance)
-        answer = await call_function(engine, Call(work, scope, path, command.attempt, key, own=value))
-        return await answer if hasattr(answer, "__await__") else answer
+        call = Call(work, scope, f"{instance.path}-undo", command.attempt, key, own=value)
+        return await call_function(engine, call)
 
     async def _ready(self, kind: str, data: Any) -> None:
         engine = self._engine

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from weft.errors import InputError, nearest
 from weft.fronts.python.building import is_context, item_parameter
 from weft.fronts.python.signature import Asked, is_async, parameters_of
@@ -155,5 +153,4 @@ def bound_undo(undo: Any, scope: Scope, id: str) -> Work:  # noqa: A002 - the AP
         elif (found := scope.source(each, path=path)) is not None:
             sources.append(found)
     isolation = "loop" if is_async(task.function) else "thread"
-    work = FunctionWork(function=task.function, parameters=tuple(sources), isolation=isolation)  # type: ignore[arg-type]
-    return work if task.settings.timeout is None else msgspec.structs.replace(work)
+    return FunctionWork(function=task.function, parameters=tuple(sources), isolation=isolation)  # type: ignore[arg-type]

@@ -220,7 +220,8 @@ class _Compiler:
         if undo is None:
             return
         work = bound_undo(undo, scope, id)
-        fields["compensation"] = Graph([Node(id=f"{id}-undo", work=work, label="undo")])
+        timeout = undo.settings.timeout if isinstance(undo, Task) else None
+        fields["compensation"] = Graph([Node(id=f"{id}-undo", work=work, label="undo", timeout=timeout)])
         if isinstance(undo, Task) and undo.settings.retry is not None:
             fields["compensation_retry"] = undo.settings.retry
 
