@@ -620,6 +620,8 @@ class Evaluator:
             record = self._document_output(graph, output) if event.status in ("succeeded", "issues") else MISSING
         except (WeftError, OSError) as error:
             return structs.replace(event, status="failed", error=describe(error, "output"), at=at)
+        if self._outputs.by_reference:
+            self._outputs.objects[""] = record.output
         encoded = record.encoded or Encoded()
         return structs.replace(event, output=encoded.output, blob=encoded.blob, secrets=encoded.secrets, at=at)
 

@@ -94,7 +94,7 @@ class Outputs:
         self._get = get_blob
         self.by_reference = by_reference
         self.objects: dict[str, Any] = {}
-        """The outputs themselves, by path, where they are kept by reference."""
+        """The outputs themselves, by path, where they are kept by reference; that of the document at no path."""
 
     def encode(self, value: object) -> Encoded:
         """Raises ValidationError when it is no JSON data, JournalError when a blob cannot be kept."""

@@ -383,7 +383,7 @@ class Report:
             run_id=self.run_id,
             workflow=self.workflow,
             status=self.status,
-            output=None if self.output_encoded is None else self._load(self.output_encoded),
+            output=None if self.output_encoded is None else self._reader("", self.output_encoded)(),
             nodes={path: nodes[path] for path in failed_first},
             nodes_left_out=left_out,
             counts=counts,
