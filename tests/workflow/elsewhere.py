@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from weft import TaskContext
+
 
 def double(number: int) -> int:
     """Twice the number."""
@@ -22,6 +24,10 @@ def context(ctx: Any) -> dict[str, Any]:
     """What the context says here."""
     ctx.log("from afar")
     return {"run_id": ctx.run_id, "path": ctx.path, "attempt": ctx.attempt, "key": ctx.key}
+
+
+def other_name(context: TaskContext) -> None:
+    """Takes its context under another name."""
 
 
 def hang(sink: str) -> None:

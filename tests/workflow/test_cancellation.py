@@ -221,6 +221,29 @@ def test_a_caller_that_is_cancelled_leaves_nothing_running(journaled: bool, tmp_
     assert threads == []
 
 
+def test_a_caller_that_is_cancelled_does_not_wait_for_ever_for_what_does_not_end() -> None:
+    flow = weft.Workflow("test")
+    free: list[bool] = []
+
+    @flow.task
+    async def stubborn() -> None:
+        while not free:
+            try:
+                await asyncio.sleep(1)
+            except asyncio.CancelledError:
+                continue
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(flow.execute(), 5)
+        free.append(True)
+        await asyncio.sleep(2)
+
+    clock = FakeClock()
+    clock.run(main())
+    assert clock.monotonic() < 30
+
+
 def test_a_run_whose_caller_went_away_can_be_resumed(tmp_path: Path) -> None:
     log: list[str] = []
 

@@ -209,6 +209,25 @@ def test_isolation_process_refuses_what_no_process_could_find() -> None:
     assert str(raised.value) == 'hidden: isolation="process" needs a function that can be imported'
 
 
+def test_in_a_process_the_context_is_called_ctx() -> None:
+    flow = weft.Workflow("test")
+    flow.add_task(elsewhere.other_name, isolation="process")
+    with pytest.raises(weft.InputError) as raised:
+        flow.check()
+    assert str(raised.value) == "other_name: in a process the parameter for the context is called ctx, not context"
+
+
+def test_what_cannot_go_to_another_process_is_named() -> None:
+    flow = weft.Workflow("test")
+    flow.add_task(elsewhere.double, isolation="process")
+    result = flow.run(arguments={"number": {"rows": [1, object()]}}, check=False)
+    error = result["double"].error
+    assert error is not None
+    assert error.type == "ValidationError"
+    assert error.place == "number.rows[1]"
+    assert "argument 'number': a object is not JSON data at $.rows[1]" in error.message
+
+
 # -- in which order ---------------------------------------------------------------------------------------------------
 
 

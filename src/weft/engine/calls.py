@@ -20,7 +20,7 @@ from weft import values
 from weft.backends.base import Reference, interrupted
 from weft.engine.context import TaskContext
 from weft.engine.scope import Scope
-from weft.errors import InternalError, Skip, TaskBlocked
+from weft.errors import InternalError, Skip, TaskBlocked, ValidationError
 from weft.event_types import NULL, Undo, Usage
 from weft.graph.work import FunctionWork, Parameter
 from weft.results import Compensated, TaskResult
@@ -91,7 +91,7 @@ async def _in_a_process(engine: Executor, call: Call, arguments: dict[str, Any])
     wants_context = [p.name for p in work.parameters if p.source == "context"]
     context = _context(engine, call)
     facts = {name: getattr(context, name) for name in ("run_id", "path", "attempt", "key", "deadline")}
-    given = {name: value for name, value in arguments.items() if name not in wants_context}
+    given = {name: _to_send(name, value) for name, value in arguments.items() if name not in wants_context}
     tell = engine.log_for(call.path, call.attempt)
 
     def hear(stream: str, chunk: bytes) -> None:
@@ -100,10 +100,17 @@ async def _in_a_process(engine: Executor, call: Call, arguments: dict[str, Any])
         tell(stream, chunk)
 
     reference = Reference(*work.reference, path=tuple([entry or str(Path.cwd()) for entry in sys.path]))
-    for name in wants_context:
-        if name != "ctx":
-            raise InternalError(f"{call.path}: a context in another process is called ctx, not {name}")
     return values.decode(await workers.call(reference, given, context=facts, on_output=hear))
+
+
+def _to_send(name: str, value: Any) -> Any:
+    """An argument as another process gets it: JSON data. Raises ValidationError."""
+    try:
+        return values.plain(value)
+    except ValidationError as error:
+        place = f"{name}{error.path[1:]}"
+        hint = "what goes to another process is JSON data"
+        raise ValidationError(f"argument {name!r}: {error.message}", path=place, hint=hint) from None
 
 
 # -- arguments --------------------------------------------------------------------------------------------------------

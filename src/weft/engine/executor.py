@@ -434,7 +434,8 @@ class Executor:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=LAST_GRACE)
+            for task in (await asyncio.wait(tasks, timeout=LAST_GRACE))[1]:  # does not obey: nobody waits for it
+                asyncio._unregister_task(task)  # noqa: SLF001 - documented; `asyncio.run` would wait for ever
         await self.evaluator.close_streams()
 
     @property

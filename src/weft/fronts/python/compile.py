@@ -35,7 +35,7 @@ from weft.fronts.python.task import Task
 from weft.graph.analysis import in_layers
 from weft.graph.hazards import Access, hazard_edges
 from weft.graph.model import Graph, Node
-from weft.graph.work import ChoiceWork, ForeachWork, FunctionWork, Isolation, ParallelWork, RetryWork, Work
+from weft.graph.work import ChoiceWork, ForeachWork, FunctionWork, Isolation, ParallelWork, Parameter, RetryWork, Work
 from weft.policy import NO_RETRY, Limit
 
 MUTEX = "mutex:"
@@ -168,6 +168,9 @@ class _Compiler:
         said, function = task.settings, task.function
         assert function is not None
         isolation, reference = self._place(task, scope.path(id))
+        parameters = bind(task, scope, id)
+        if isolation == "process":
+            _refuse_other_context(parameters, scope.path(id))
         retry = said.retry or NO_RETRY
         fields |= {
             "effect": said.effect or "idempotent",
@@ -176,7 +179,7 @@ class _Compiler:
             "estimate": said.estimate,
             "work": FunctionWork(
                 function=function,
-                parameters=bind(task, scope, id),
+                parameters=parameters,
                 isolation=isolation,
                 reference=reference,
                 retry_on=worth_retrying(said.retry_on) if retry.max_attempts > 1 else None,
@@ -303,6 +306,16 @@ class _Compiler:
 
 def _going_over(collection: Any, task: MapTask) -> ForeachWork:
     return ForeachWork(collection=collection, ordered=task.ordered, streamed=isinstance(collection, Given))
+
+
+def _refuse_other_context(parameters: tuple[Parameter, ...], path: str) -> None:
+    """In another process the context goes by its name."""
+    for parameter in parameters:
+        if parameter.source == "context" and parameter.name != "ctx":
+            raise InputError(
+                f"{path}: in a process the parameter for the context is called ctx, not {parameter.name}",
+                hint="rename it, or drop isolation",
+            )
 
 
 class Truth:
