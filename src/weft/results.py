@@ -147,7 +147,11 @@ class RunResult:
     `NodeFailed` for each failed path; `waves` is the number of layers and `current_wave` the highest (from 0) in which
     a node has started. `tasks` and `outputs` have the top level, by id. `abandoned` counts calls that were stopped and
     go on in their thread all the same: a thread cannot be ended.
+
+    What a run of very many nodes did is put together when somebody looks at more than its status: see `later`.
     """
+
+    _collect: Callable[[], RunResult] | None = None
 
     def __init__(
         self,
@@ -169,6 +173,8 @@ class RunResult:
         top: Sequence[str] = (),
         read_events: Callable[[], Sequence[Event]] | None = None,
         abandoned: int = 0,
+        questions: Mapping[str, str] | None = None,
+        lacking: str = "",
     ) -> None:
         self.run_id = run_id
         self.workflow = workflow
@@ -185,12 +191,29 @@ class RunResult:
         self.current_wave = current_wave
         self.exit_code = EXIT_CODES.get(status) if exit_code is None else exit_code
         self.abandoned = abandoned
-        self.questions: Mapping[str, str] = {}
+        self.questions = questions or {}
         """What each waiting path asks."""
-        self.lacking = ""
+        self.lacking = lacking
         """Of a run that its budget has stopped: what does not fit, and why. It goes on with a larger one."""
         self._top = top
         self._read_events = read_events
+
+    @classmethod
+    def later(cls, run_id: str, workflow: str, status: str, collect: Callable[[], RunResult]) -> RunResult:
+        """A result that is known by its status so far; `collect` is called once, when anything else is asked for."""
+        result = cls.__new__(cls)
+        vars(result).update(run_id=run_id, workflow=workflow, status=status, _collect=collect)
+        return result
+
+    if not TYPE_CHECKING:  # what may be asked for stands in __init__
+
+        def __getattr__(self, name: str) -> Any:
+            """It is not there: perhaps it was not collected yet."""
+            if self._collect is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            self.__dict__ = vars(self._collect()) | vars(self)
+            self._collect = None
+            return getattr(self, name)
 
     @property
     def duration(self) -> float | None:

@@ -19,7 +19,7 @@ from weft import values
 from weft.app.documents import SAVED, program_of
 from weft.app.running import changes_of_document, end_children, leave_behind, refuse_ended, weights_of
 from weft.clock import SystemClock
-from weft.errors import ChangedError, ErrorData, InputError, NodeFailed, NotResumableError, ValidationError
+from weft.errors import ChangedError, InputError, NotResumableError, ValidationError
 from weft.graph.changes import compare
 from weft.graph.work import Program
 from weft.policy import Limit
@@ -176,21 +176,16 @@ def _careful(callback: Callable[[Event], object]) -> Callable[[Event], None]:
 async def _sit(sitting: Sitting, store: Store, begin: Callable[[], Any], *, kept: bool) -> RunResult:
     from weft.journal.base import Contribution
 
+    run_id = sitting.journal.run_id
     try:
-        report = await begin()
+        status = await begin()
     finally:
         sitting.journal.close()
     if kept and sitting.durations:
-        leave_behind(store, report.run_id, Contribution(durations=sitting.durations))
-    result: RunResult = report.result()
+        leave_behind(store, run_id, Contribution(durations=sitting.durations))
+    result = RunResult.later(run_id, sitting.program.name, status, sitting.read_result())
     result.abandoned = sitting.abandoned
-    result.questions = dict(report.questions)
-    result.lacking = report.lacking
-    result.read_events_with(lambda: [event for batch in store.reader(result.run_id).read() for event in batch])
-    if report.out_of_time and result.status == "failed":
-        result.errors.append(NodeFailed(result.workflow, ErrorData("Timeout", report.out_of_time)))
-    for error in result.errors:
-        error.__cause__ = sitting.raised.get(error.path)
+    result.read_events_with(lambda: [event for batch in store.reader(run_id).read() for event in batch])
     return result
 
 

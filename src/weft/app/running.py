@@ -228,13 +228,14 @@ def sit(sitting: Sitting, store: Store, begin: Callable[[], Any], watch: Watcher
     if watch is not None:
         sitting.listen(lambda event: watch(sitting.report, event))
     try:
-        report = asyncio.run(begin())
+        asyncio.run(begin())
     except Exception as error:
         if sitting.vault is not None:
             error.mask = sitting.vault.mask  # type: ignore[attr-defined]  # whoever shows it must hide the secrets
         raise
     finally:
         sitting.journal.close()
+    report = sitting.report
     if kept is not None and sitting.durations:
         leave_behind(store, report.run_id, Contribution(durations=sitting.durations))
     result = report.result()

@@ -48,7 +48,8 @@ from weft.graph.work import Evaluable
 from weft.runtimes import registry
 from weft.runtimes.base import Log, World
 
-Listener = Callable[[Event], None]
+LEARNT = 5
+"""Durations of one definition that are collected at most."""
 LAST_GRACE = 10.0
 """Seconds in which all must have ended that is stopped when the executor goes: children take some to be killed."""
 
@@ -68,7 +69,7 @@ class Executor:
         keys: Keys,
         logs: Logs,
         output: Evaluable | None = None,
-        listeners: tuple[Listener, ...] = (),
+        tell: Callable[[list[Event]], None] = lambda batch: None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.scheduler = scheduler
@@ -87,7 +88,7 @@ class Executor:
         """Attempts that were stopped and go on in the loop all the same."""
         self.loop = asyncio.get_running_loop()
         self._committer = committer
-        self._listeners = listeners
+        self._tell = tell
         self._running: dict[str, Attempt] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._inbox: deque[Event] = deque()
@@ -103,8 +104,10 @@ class Executor:
         self.undoing = Undoing(self)
         self._due: Mapping[str, tuple[float, float]] = {}
         self._reasons: dict[str, str] = {}
+        self.durations: dict[str, list[float]] = {}
+        """What attempts took that ended well, by the definition of their node, in seconds: a few of each."""
         self._parked = Parked()
-        self._status = ""
+        self._status = self._outcome = ""
         self._fault: BaseException | None = None
         self._at_once: dict[type[commands.Command], Callable[[Any], None]] = {
             commands.AskWhen: lambda c: self._inbox.append(evaluator.when(c.instance)),
@@ -149,7 +152,7 @@ class Executor:
             await self._stop_everything()
         if self._fault is not None:
             raise self._fault
-        return self._status
+        return self._outcome if self._status else ""
 
     async def _turn(self) -> None:
         """Close the batch, make it durable, act."""
@@ -174,9 +177,7 @@ class Executor:
         self.post(events.BatchDurable(now=self.clock.monotonic()))
         for waiter in waiters:
             waiter.set_result(None)
-        for event in batch:
-            for listener in self._listeners:
-                listener(event)
+        self._tell(batch)
         for command in act:
             self._acts[type(command)](command)
 
@@ -267,7 +268,9 @@ class Executor:
 
     def _stamped(self, event: Event) -> Event:
         if isinstance(event, events.RunFinished):
-            return self.evaluator.finished(event, self.scheduler.graph, self._output)
+            finished = self.evaluator.finished(event, self.scheduler.graph, self._output)
+            self._outcome = finished.status  # it fails when its output cannot be computed
+            return finished
         return event if event.at else msgspec.structs.replace(event, at=self.clock.now())
 
     # -- attempts ---------------------------------------------------------------------------------------------------
@@ -331,9 +334,18 @@ class Executor:
         self._end_log(path, event.attempt)
         if isinstance(event, events.AttemptFailed):
             self.evaluator.failed(attempt.instance, event.error, event.attempt, attempt.raised)
-        elif event.undo is not None:
-            self.undoing.said[path] = event.undo
+        else:
+            if event.undo is not None:
+                self.undoing.said[path] = event.undo
+            if key := attempt.instance.node.weight_key:
+                self._learn(key, event.duration)
         self.post(event)
+
+    def _learn(self, key: str, duration: float) -> None:
+        """For the next run's order. A few are enough for a median."""
+        known = self.durations.setdefault(key, [])
+        if len(known) < LEARNT:
+            known.append(duration)
 
     def first_start(self, instance: Instance) -> float | None:
         """Unix time at which this attempt began first, also when that was before a crash."""

@@ -2,6 +2,9 @@
 
 The live view, `show`, `why`, `runs` and the result of a run are all made from this; none of them needs the document.
 It keeps a bounded number of node instances, failed ones first, so that a million iterations cost no million records.
+
+While a run goes on and nobody looks, folding is work for nothing: `later` puts events off until somebody does. Only so
+many wait, and beyond that as many are taken in as come, so that nobody ever waits for all of them.
 """
 
 from __future__ import annotations
@@ -18,11 +21,16 @@ from weft.graph.model import node_path, node_paths
 from weft.results import EXIT_CODES, NodeResult, RollbackReport, RunResult
 
 KEPT = 10_000
+WAITING = 4
+"""How many events may wait, for each node instance that is kept: each has two at least."""
 _WELL = ("succeeded", "skipped")
 
 
 class Report:
-    """The state of one run, as far as its events tell. `add` takes them in order; nothing in here raises."""
+    """The state of one run, as far as its events tell. `add` takes them in order; nothing in here raises.
+
+    With `later` they wait; `settled` takes in what waits, and must be called before anything is read.
+    """
 
     def __init__(self, outputs: Outputs, *, keep: int = KEPT) -> None:
         self.run_id = ""
@@ -46,6 +54,7 @@ class Report:
         self.settings: dict[str, str] = {}
         self._outputs = outputs
         self._keep = keep
+        self._waiting: deque[Event] = deque()
         self._labels: dict[str, str] = {}
         self._waves: dict[str, int] = {}
         self._blocks: dict[str, str] = {}
@@ -84,6 +93,21 @@ class Report:
         fold = self._fold.get(type(event))
         if fold is not None:
             fold(event)
+
+    def later(self, batch: list[Event]) -> None:
+        """Take in these events when somebody looks."""
+        waiting = self._waiting
+        waiting += batch
+        while len(waiting) > WAITING * self._keep:
+            self.add(waiting.popleft())
+
+    def settled(self) -> Report:
+        """The report itself, with everything taken in that waited."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, deque()
+            for event in waiting:
+                self.add(event)
+        return self
 
     @property
     def counts(self) -> Counter[str]:
@@ -378,6 +402,8 @@ class Report:
                 nodes[path] = missing = NodeResult(self._labels.get(path, ""), "skipped")
                 missing.reason = reason
         errors = [NodeFailed(path, error, attempt) for path, (error, attempt) in self.errors.items()]
+        if self.out_of_time and self.status == "failed":
+            errors.append(NodeFailed(self.workflow, ErrorData("Timeout", self.out_of_time)))
         failed_first = sorted(nodes, key=lambda p: nodes[p].status != "failed") if errors else list(nodes)
         return RunResult(
             run_id=self.run_id,
@@ -394,4 +420,6 @@ class Report:
             waves=self.waves,
             current_wave=self.current_wave,
             top=tuple(self._waves),
+            questions=dict(self.questions),
+            lacking=self.lacking,
         )

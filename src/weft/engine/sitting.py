@@ -23,7 +23,7 @@ from weft.core.scheduler import Scheduler
 from weft.core.status import Status
 from weft.engine.committer import Committer
 from weft.engine.evaluate import Evaluator
-from weft.engine.executor import Executor, Listener
+from weft.engine.executor import Executor
 from weft.engine.facts import Facts
 from weft.engine.inbox import Inbox
 from weft.engine.keys import Keys
@@ -36,10 +36,11 @@ from weft.engine.signals import Signals
 from weft.engine.spool import Spool
 from weft.errors import CorruptJournalError
 from weft.graph.analysis import layers
-from weft.graph.model import Graph, Node, node_path, walk, walk_paths
+from weft.graph.model import Graph, Node, walk, walk_paths
 from weft.graph.work import FunctionWork, LeafWork, Program
 from weft.policy import default_jobs
 from weft.redaction import Vault
+from weft.results import RunResult
 from weft.runtimes.base import World
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from weft.cancellation import CancellationToken
     from weft.journal.base import Journal
 
+Listener = Callable[[events.Event], None]
 THREADS = 32
 """Threads for blocking functions at most; started when needed."""
 GRACE = 10.0
@@ -115,14 +117,13 @@ class Sitting:
         self.vault = Vault(arguments.secrets) if arguments.secrets else None
         self.outputs = Outputs(self.vault, journal.put_blob, journal.get_blob, by_reference=options.by_reference)
         plain = Outputs(None, journal.put_blob, journal.get_blob, by_reference=options.by_reference)
-        self.report = Report(self.outputs if options.by_reference else plain, keep=max(KEPT, 2 * len(program.graph)))
+        self._report = Report(self.outputs if options.by_reference else plain, keep=max(KEPT, 2 * len(program.graph)))
         self.executor: Executor | None = None
         self.interrupted = 0
         """The signal that made the sitting leave; 0: none."""
-        self.durations: dict[str, list[float]] = {}
         self._abandoned = 0
         self._weights = weights or {}
-        self._listeners = (self.report.add, self._learn, *listeners)
+        self._listeners = listeners
         self._on_log = on_log
         self._on_signal = on_signal
         self._committer = Committer(journal, instant=instant)
@@ -133,15 +134,18 @@ class Sitting:
 
     # -- the two ways in --------------------------------------------------------------------------------------------
 
-    async def start(self, started: events.RunStarted) -> Report:
-        """Run from the beginning. `started` is the journal's first batch already."""
+    async def start(self, started: events.RunStarted) -> str:
+        """Run from the beginning, and return the run's status: `running` when the sitting had to leave it.
+
+        `started` is the journal's first batch already.
+        """
         scheduler = self._scheduler()
         self._tell([started])
         commands = scheduler.handle(started)
         return await self._sit(scheduler, self._evaluator(started), commands, [])
 
-    async def resume(self, facts: Facts, resumed: events.RunResumed) -> Report:
-        """Go on with the run of the journal, as far as its facts hold.
+    async def resume(self, facts: Facts, resumed: events.RunResumed) -> str:
+        """Go on with the run of the journal, as far as its facts hold, and return its status.
 
         Raises ChangedError when a foreach does not find the items it began with.
         """
@@ -167,7 +171,7 @@ class Sitting:
 
     def _reported(self) -> Iterator[list[events.Journaled]]:
         """The journal, each batch once the report has it."""
-        add = self.report.add
+        add = self._report.add
         for batch in self.journal.read():
             for event in batch:
                 add(event)
@@ -268,7 +272,7 @@ class Sitting:
         batch: list[events.Event],
         replay: Replay | None = None,
         facts: Facts | None = None,
-    ) -> Report:
+    ) -> str:
         keys = Keys(self.report.run_id)
         if facts is not None:
             keys.take_up(facts.undone, facts.edits)
@@ -285,7 +289,7 @@ class Sitting:
             keys=keys,
             logs=logs,
             output=self.program.output,
-            listeners=self._listeners,
+            tell=self._tell,
         )
         if replay is not None and facts is not None:
             executor.take_up(replay, facts)
@@ -300,7 +304,7 @@ class Sitting:
             if inbox is not None:
                 inbox.watch()
             with self._signals(executor) as signals:
-                await executor.run(commands, batch)
+                status = await executor.run(commands, batch)
                 self.interrupted = 0 if signals is None else signals.received
         finally:
             withdraw()
@@ -308,7 +312,7 @@ class Sitting:
                 inbox.close()
             logs.close()
             await self._take_down(world)
-        return self.report
+        return status or "running"
 
     def _obey(self, token: CancellationToken | None, executor: Executor) -> Callable[[], object]:
         """Cancel the run when the token is cancelled, from whatever thread. Returns what takes that back."""
@@ -348,19 +352,37 @@ class Sitting:
         self._committer.close()
 
     def _tell(self, batch: list[events.Event]) -> None:
+        """These are durable. Listeners see the report as it stands after their event."""
+        if not self._listeners:
+            self._report.later(batch)
+            return
+        report = self.report
         for event in batch:
+            report.add(event)
             for listener in self._listeners:
                 listener(event)
 
-    def _learn(self, event: events.Event) -> None:
-        """Collect durations by definition, for the next run's order. A few of each are enough for a median."""
-        if type(event) is not events.AttemptSucceeded or event.reason:
-            return
-        key = self._weight_keys.get(node_path(event.path))
-        if key:
-            known = self.durations.setdefault(key, [])
-            if len(known) < 5:
-                known.append(event.duration)
+    @property
+    def report(self) -> Report:
+        """What the run looks like so far."""
+        return self._report.settled()
+
+    def read_result(self) -> Callable[[], RunResult]:
+        """How to read the result, for somebody who may never do so; it keeps nothing of the sitting but its facts."""
+        report, raised = self._report, self.raised
+
+        def read() -> RunResult:
+            result = report.settled().result()
+            for error in result.errors:
+                error.__cause__ = raised.get(error.path)
+            return result
+
+        return read
+
+    @property
+    def durations(self) -> Mapping[str, list[float]]:
+        """What attempts took that ended well, by the definition of their node, in seconds: for the next run's order."""
+        return {} if self.executor is None else self.executor.durations
 
     @property
     def abandoned(self) -> int:
@@ -371,15 +393,6 @@ class Sitting:
     def raised(self) -> Mapping[str, BaseException]:
         """The exceptions of functions that failed, by path."""
         return {} if self.executor is None else self.executor.evaluator.raised
-
-    @property
-    def _weight_keys(self) -> Mapping[str, str]:
-        keys = self.__dict__.get("_keys")
-        if keys is None:
-            keys = self.__dict__["_keys"] = {
-                path: node.weight_key for node, path, _ in walk_paths(self.program.graph) if node.weight_key
-            }
-        return keys
 
 
 _CHILDLESS = frozenset(
