@@ -23,7 +23,7 @@ from weft.backends.base import interrupted
 from weft.core.state import Instance
 from weft.engine.calls import Call, call_function
 from weft.engine.failure import CANCELLED, describe, timed_out
-from weft.engine.records import Encoded, Record
+from weft.engine.records import NOT_ENCODED, Record
 from weft.engine.scope import View
 from weft.errors import ErrorData, ExpressionError, TaskBlocked
 from weft.event_types import NULL, AttemptFailed, AttemptSucceeded
@@ -39,24 +39,21 @@ GRACE = 5.0
 """Seconds that an `async` function has to end after it was stopped."""
 
 
-class Attempt:
-    """A running attempt of one leaf."""
+class Attempt(msgspec.Struct, eq=False):
+    """A running attempt of one leaf. `began` is a monotonic time in seconds."""
 
-    __slots__ = ("began", "call", "engine", "instance", "number", "over", "raised", "stopped", "task", "timer")
-
-    def __init__(self, engine: Executor, instance: Instance, number: int) -> None:
-        self.engine = engine
-        self.instance = instance
-        self.number = number
-        self.began = engine.clock.monotonic()
-        self.stopped: ErrorData | None = None
-        """Why the task was cancelled: by a request or by its deadline; None: by nobody."""
-        self.timer: asyncio.TimerHandle | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.call: Call | None = None
-        self.raised: Exception | None = None
-        self.over = False
-        """It has its outcome."""
+    engine: Executor
+    instance: Instance
+    number: int
+    began: float
+    stopped: ErrorData | None = None
+    """Why the task was cancelled: by a request or by its deadline; None: by nobody."""
+    timer: asyncio.TimerHandle | None = None
+    task: asyncio.Task[None] | None = None
+    call: Call | None = None
+    raised: Exception | None = None
+    over: bool = False
+    """It has its outcome."""
 
     def start(self) -> None:
         """Begin."""
@@ -144,13 +141,13 @@ class Attempt:
             return error
         return msgspec.structs.replace(self.stopped, cause=f"{error.type}: {error.message}")
 
-    async def _work(self) -> Any:
-        work = self.instance.node.work
+    def _work(self) -> Awaitable[Any]:
         engine, instance = self.engine, self.instance
+        work = instance.node.work
         if type(work) is FunctionWork:
-            return await self._call(work)
+            return self._call(work)
         assert isinstance(work, LeafWork)
-        return await run_leaf(
+        return run_leaf(
             engine,
             instance.node,
             work,
@@ -183,9 +180,9 @@ class Attempt:
         duration = engine.clock.monotonic() - self.began
         outputs = engine.outputs
         if outputs.by_reference:
-            encoded = Encoded()
+            encoded = NOT_ENCODED
             outputs.objects[self.instance.path] = output.value
-            record = Record("succeeded", value=output.value, attempts=self.number, duration=duration)
+            record = Record("succeeded", output.value, attempts=self.number, duration=duration)
         else:
             encoded = outputs.encode(output.value)
             record = Record(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,9 @@ async def call_function(engine: Executor, call: Call) -> Any:
         if engine.world.backend is not None:
             answer = await engine.world.backend.call(call.path, call.attempt, work.function, arguments)
         elif work.isolation == "loop":
-            answer = await _on_the_loop(work, arguments)
+            answer = work.function(**arguments)
+            if hasattr(answer, "__await__"):
+                answer = await answer
         elif work.isolation == "thread":
             assert engine.world.threads is not None
             answer = await engine.world.threads.call(work.function, arguments)
@@ -71,17 +73,11 @@ async def call_function(engine: Executor, call: Call) -> Any:
         if call.context is not None:
             call.context.stopped("the attempt was stopped")
         raise
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # asyncio would end the whole loop, or the task
+        raise interrupted(error) from error
     if type(answer) in _PLAIN and call.used is None:
         return answer
     return _meaning(engine, call, answer)
-
-
-async def _on_the_loop(work: FunctionWork, arguments: Mapping[str, Any]) -> Any:
-    try:
-        answer = work.function(**arguments)
-        return await answer if hasattr(answer, "__await__") else answer
-    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # asyncio would end the whole loop, or the task
-        raise interrupted(error) from error
 
 
 async def _in_a_process(engine: Executor, call: Call, arguments: dict[str, Any]) -> Any:

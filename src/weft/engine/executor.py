@@ -106,7 +106,7 @@ class Executor:
         self._reasons: dict[str, str] = {}
         self.durations: dict[str, list[float]] = {}
         """What attempts took that ended well, by the definition of their node, in seconds: a few of each."""
-        self._parked = Parked()
+        self._parked: Parked | None = None
         self._status = self._outcome = ""
         self._fault: BaseException | None = None
         self._at_once: dict[type[commands.Command], Callable[[Any], None]] = {
@@ -218,10 +218,12 @@ class Executor:
             self._batch += self.evaluator.drawn
             self.evaluator.drawn.clear()
         if event.JOURNALED:
-            self._batch += [self._stamped(w.event) for w in wishes if type(w) is commands.Record and w.before]
+            if wishes:
+                self._batch += [self._stamped(w.event) for w in wishes if type(w) is commands.Record and w.before]
             self._batch.append(event)
             self._wake.set()
-        self._take(wishes)
+        if wishes:
+            self._take(wishes)
 
     def _take(self, wishes: list[commands.Command]) -> None:
         for command in wishes:
@@ -279,7 +281,7 @@ class Executor:
         """Record the start. What is `pure` needs no record: it may run again while its end is not journaled."""
         instance = command.instance
         path = instance.path
-        if instance.node.effect == "pure" or self._parked.has(path):
+        if instance.node.effect == "pure" or (self._parked is not None and self._parked.has(path)):
             return
         at = self._started_at.setdefault(path, self.clock.now())
         reason = command.reason
@@ -293,16 +295,18 @@ class Executor:
         self._start(command)
 
     def _start(self, command: commands.StartAttempt) -> None:
-        if self._parked and self._reuse(command):
+        if self._parked is not None and self._reuse(self._parked, command):
             return
-        attempt = self._running[command.instance.path] = Attempt(self, command.instance, command.attempt)
+        attempt = self._running[command.instance.path] = Attempt(
+            self, command.instance, command.attempt, self.clock.monotonic()
+        )
         attempt.start()
 
-    def _reuse(self, command: commands.StartAttempt) -> bool:
+    def _reuse(self, parked: Parked, command: commands.StartAttempt) -> bool:
         """A fact of an earlier sitting that came before its turn stands for the attempt; it is in the journal
         already.
         """
-        fact = self._parked.take(command.instance.path)
+        fact = parked.take(command.instance.path)
         if fact is None:
             return False
         event = msgspec.structs.replace(fact, attempt=command.attempt)

@@ -35,7 +35,7 @@ class Logs:
 
     def end(self, path: str, attempt: int) -> None:
         """The attempt writes no more: what a masker held back follows."""
-        written = self._open.pop((path, attempt), None)
+        written = self._open.pop((path, attempt), None) if self._open else None
         if written is None:
             return
         for stream, masker in written.maskers.items():

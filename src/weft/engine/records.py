@@ -31,6 +31,10 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
     reference: msgspec.Raw = NULL
 
 
+NOT_ENCODED = Encoded()
+"""Of an output that is kept by reference."""
+
+
 class Record(msgspec.Struct, eq=False):
     """How a node ended, as expressions see it: `a.output, a.error, a.status, a.attempts, ...`."""
 
