@@ -9,7 +9,7 @@ from weft.core.blocks import Block, Retrying
 from weft.core.lifecycle import Lifecycle
 from weft.core.replay import unearth
 from weft.core.state import Instance, Stop
-from weft.core.status import Status, Step
+from weft.core.status import READY, RUNNING, STARTED, SUCCEEDED, Status, Step
 from weft.errors import IllegalEvent
 
 SKIPPED = "Skipped"
@@ -39,7 +39,7 @@ def on_attempt_started(s: Lifecycle, event: events.AttemptStarted) -> None:
 
 
 def _check_start(instance: Instance, attempt: int) -> None:
-    if instance.status is not Status.READY or instance.asked or instance.node.kind != "leaf":
+    if instance.status is not READY or instance.asked or instance.node.kind != "leaf":
         raise IllegalEvent(f"{instance.path} is {instance.status.word}: attempt {attempt} cannot start")
     if attempt <= instance.attempt:
         raise IllegalEvent(f"{instance.path}: attempt {attempt} has ended already")
@@ -49,7 +49,7 @@ def _begin(s: Lifecycle, instance: Instance, attempt: int) -> None:
     s.reserve(instance)
     instance.attempt = instance.noted = attempt
     instance.timer = False
-    instance.step(Step.STARTED)
+    instance.step(STARTED)
     instance.begin()
 
 
@@ -64,10 +64,10 @@ def _ending(s: Lifecycle, event: events.AttemptSucceeded | events.AttemptFailed)
     instance = s.open.get(event.path)
     if instance is None or isinstance(instance, Block):
         instance = leaf_of(s, event.path)
-    if instance.status is not Status.RUNNING and s.replaying:
+    if instance.status is not RUNNING and s.replaying:
         _check_start(instance, event.attempt)
         _begin(s, instance, event.attempt)
-    if instance.status is not Status.RUNNING or instance.asked or event.attempt != instance.attempt:
+    if instance.status is not RUNNING or instance.asked or event.attempt != instance.attempt:
         raise IllegalEvent(f"{event.path} is {instance.status.word}: attempt {event.attempt} is not running")
     if not instance.begun:
         instance.begin()
@@ -82,7 +82,7 @@ def _ending(s: Lifecycle, event: events.AttemptSucceeded | events.AttemptFailed)
 def on_attempt_succeeded(s: Lifecycle, event: events.AttemptSucceeded) -> None:
     """Also when it was to be cancelled and was faster: what is done is done."""
     instance = _ending(s, event)
-    instance.step(Step.SUCCEEDED)
+    instance.step(SUCCEEDED)
     if event.issue:
         s.issues = True
     if event.undo is not None:

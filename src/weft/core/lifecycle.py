@@ -25,7 +25,7 @@ from weft.core.priority import Ranks, plan
 from weft.core.replay import Opened
 from weft.core.rollback import Undo
 from weft.core.state import Frame, Instance, Stop
-from weft.core.status import Status, Step
+from weft.core.status import READY, Status, Step
 from weft.core.waves import Waves
 from weft.event_types import Event
 from weft.graph.model import Graph
@@ -166,7 +166,7 @@ class Lifecycle:
         node = frame.graph.nodes[index]
         path = frame.prefix + node.id
         instance = KINDS.get(node.kind, Instance)(frame, index, node, path)
-        frame.status[index] = Status.READY
+        frame.status[index] = READY
         frame.open[index] = instance
         self.open[path] = instance
         if self.prior:

@@ -22,7 +22,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from weft.budget import Ledger
-from weft.core.status import Status
+from weft.core.status import READY
 from weft.event_types import Usage
 from weft.policy import Limit
 
@@ -108,7 +108,7 @@ class ReadyQueue:
     def __bool__(self) -> bool:
         """Whether somebody waits in here for a slot or a limit."""
         heaps = [self._ready, self._flying, self._fresh, *(gate.parked for gate in self._gates.values())]
-        return any(entry[4].status is Status.READY for heap in heaps for entry in heap)
+        return any(entry[4].status is READY for heap in heaps for entry in heap)
 
     def push(self, instance: Instance, *, durable: bool) -> None:
         """A leaf became ready; with `durable`, by facts that are all on disk."""
@@ -145,7 +145,7 @@ class ReadyQueue:
             if not heap:
                 return None
             instance = heap[0][4]
-            if instance.status is not Status.READY:  # it was skipped or cancelled meanwhile
+            if instance.status is not READY:  # it was skipped or cancelled meanwhile
                 heappop(heap)
                 continue
             node = instance.node
@@ -186,7 +186,7 @@ class ReadyQueue:
     @property
     def broke(self) -> Instance | None:
         """The first of those for whom the budget is too small; None when there are none."""
-        return next((entry[4] for entry in sorted(self._broke) if entry[4].status is Status.READY), None)
+        return next((entry[4] for entry in sorted(self._broke) if entry[4].status is READY), None)
 
     def reopen(self, now: float) -> None:
         """Give those who wait for a rate another look."""
@@ -229,7 +229,7 @@ class ReadyQueue:
         count = gate.places
         while gate.parked and count:
             entry = heappop(gate.parked)
-            if entry[4].status is Status.READY:
+            if entry[4].status is READY:
                 heappush(self._fresh, entry)
                 count -= 1
 

@@ -39,7 +39,7 @@ from weft.core import answers, attempts, replay
 from weft.core.lifecycle import Lifecycle
 from weft.core.limits import NOTHING
 from weft.core.state import Instance
-from weft.core.status import Status, Step
+from weft.core.status import STARTED, Status
 from weft.errors import IllegalEvent
 from weft.event_types import Event
 
@@ -157,7 +157,7 @@ class Scheduler(Lifecycle):
 
     def _start(self, instance: Instance, *, early: bool) -> None:
         instance.attempt += 1
-        instance.step(Step.STARTED)
+        instance.step(STARTED)
         if instance.node.effect != "pure":
             instance.noted = instance.attempt
             if not instance.begun:

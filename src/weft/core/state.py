@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from weft.core.status import FOLLOWING, STEPS, Status, Step
+from weft.core.status import FOLLOWING, READY, STEPS, Status, Step
 from weft.errors import IllegalEvent
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Instance(msgspec.Struct, eq=False):
     index: int
     node: Node
     path: str
-    status: Status = Status.READY
+    status: Status = READY
     attempt: int = 0
     """The number of the current or last attempt; 0 before the first."""
     base: int = 0
