@@ -29,7 +29,7 @@ from weft.graph.hazards import Hazard, hazards
 from weft.graph.model import Graph
 from weft.graph.render import html, mermaid
 from weft.graph.work import Constant, Program
-from weft.policy import FailurePolicy, Rollback
+from weft.policy import FailurePolicy, Limit, Rollback
 from weft.results import RunResult
 
 if TYPE_CHECKING:
@@ -270,14 +270,16 @@ class Workflow:
     def program_for(self, arguments: Mapping[str, Any], *, journaled: bool) -> Program:
         """The program for these arguments. Raises EmptyWorkflowError, InputError."""
         self._refuse_empty()
+
+        def compiled() -> tuple[Graph, tuple[dict[str, Limit], str]]:
+            graph, limits = compile_tasks(self._building, arguments, self.limits, journaled=journaled)
+            return graph, (limits, _digest_of(graph) if journaled else "")
+
         mapped = any(isinstance(task, MapTask) for task in self._building.tasks.values())
         if mapped:  # what is gone over is part of the graph
-            graph, limits = compile_tasks(self._building, arguments, self.limits, journaled=journaled)
+            graph, (limits, digest) = compiled()
         else:
-            graph, limits = self._cached(
-                (journaled, *sorted(arguments)),
-                lambda: compile_tasks(self._building, arguments, self.limits, journaled=journaled),
-            )
+            graph, (limits, digest) = self._cached((journaled, *sorted(arguments)), compiled)
         return Program(
             name=self.name,
             graph=graph,
@@ -285,7 +287,7 @@ class Workflow:
             limits=limits,
             on_failure=self.on_failure,
             rollback=self.rollback,
-            digest=_digest_of(graph) if journaled else "",
+            digest=digest,
         )
 
 

@@ -240,9 +240,7 @@ class Sitting:
         world.threads = ThreadPool(THREADS)
         world.backend = options.backend
         world.token = options.token
-        works = [node.work for node in walk(self.program.graph)]
-        kinds = {work.kind for work in works if isinstance(work, LeafWork)}
-        kinds |= {"python" for work in works if isinstance(work, FunctionWork) and work.isolation == "process"}
+        kinds = {_place_of(node.work) for node in walk(self.program.graph)}
         if kinds - _CHILDLESS:
             from weft.backends.children import Children
 
@@ -395,8 +393,16 @@ class Sitting:
         return {} if self.executor is None else self.executor.evaluator.raised
 
 
+def _place_of(work: object) -> str:
+    """The kind of a leaf that may need a process; empty for what needs none."""
+    if isinstance(work, FunctionWork):
+        return "python" if work.isolation == "process" else ""
+    return work.kind if isinstance(work, LeafWork) else ""
+
+
 _CHILDLESS = frozenset(
     {
+        "",
         "source:file",
         "source:files",
         "source:http",
