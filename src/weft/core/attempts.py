@@ -62,7 +62,7 @@ def _ending(s: Lifecycle, event: events.AttemptSucceeded | events.AttemptFailed)
     A `pure` leaf has no start record: its end implies one.
     """
     instance = s.open.get(event.path)
-    if instance is None or isinstance(instance, Block):
+    if type(instance) is not Instance:
         instance = leaf_of(s, event.path)
     if instance.status is not RUNNING and s.replaying:
         _check_start(instance, event.attempt)

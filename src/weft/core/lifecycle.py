@@ -179,7 +179,7 @@ class Lifecycle:
     def proceed(self, instance: Instance) -> None:
         """Nothing holds it back any more."""
         node = instance.node
-        if isinstance(instance, Block):
+        if type(instance) is not Instance and isinstance(instance, Block):
             instance.step(Step.STARTED)
             instance.since = self.batch
             if node.timeout is not None:

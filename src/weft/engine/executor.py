@@ -336,9 +336,9 @@ class Executor:
         self._running.pop(path, None)
         self._started_at.pop(path, None)
         self._end_log(path, event.attempt)
-        if isinstance(event, events.AttemptFailed):
+        if type(event) is events.AttemptFailed:
             self.evaluator.failed(attempt.instance, event.error, event.attempt, attempt.raised)
-        else:
+        elif type(event) is events.AttemptSucceeded:
             if event.undo is not None:
                 self.undoing.said[path] = event.undo
             if key := attempt.instance.node.weight_key:

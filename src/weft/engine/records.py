@@ -20,6 +20,7 @@ from weft.values import BlobRef
 
 _UNREAD = object()
 _REFERENCES: dict[str, type[Reference]] = {"FileRows": FileRows, "FileList": FileList}
+_NOT_HELD = frozenset(_REFERENCES.values())
 
 
 class Encoded(msgspec.Struct, frozen=True, gc=False):
@@ -102,7 +103,7 @@ class Outputs:
 
     def encode(self, value: object) -> Encoded:
         """Raises ValidationError when it is no JSON data, JournalError when a blob cannot be kept."""
-        if isinstance(value, FileRows | FileList):
+        if type(value) in _NOT_HELD:
             return Encoded(reference=msgspec.Raw(values.encode([type(value).__name__, msgspec.to_builtins(value)])))
         marks: tuple[SecretMark, ...] = ()
         if self._vault is not None:
