@@ -185,6 +185,8 @@ async def _sit(sitting: Sitting, store: Store, begin: Callable[[], Any], *, kept
         leave_behind(store, run_id, Contribution(durations=sitting.durations))
     result = RunResult.later(run_id, sitting.program.name, status, sitting.read_result())
     result.abandoned = sitting.abandoned
+    if sitting.program.document is not None:
+        _ = result.output  # it may be large and lie beside the journal, which somebody may throw away after the run
     result.read_events_with(lambda: [event for batch in store.reader(run_id).read() for event in batch])
     return result
 
