@@ -100,7 +100,7 @@ def _started(
 ) -> tuple[str, Program, Callable[[], Any], Sitting]:
     from weft.engine.sitting import Arguments, run_started
 
-    _refuse_unready(ready, allow_dirty=request.allow_dirty)
+    _refuse_unready(ready, allow_dirty=request.allow_dirty or not ready.config["commit"])
     run_id = store.new_id()
     program = compile_plan(ready.plan, ready.tasks, ready.config, _setting(ready, request, run_id))
     options = _options(ready)
@@ -193,7 +193,7 @@ def _resumed(
         journal.close()
         return run_id, program, lambda: None, None
     if facts.finished:
-        _refuse_unready(ready, allow_dirty=request.allow_dirty)
+        _refuse_unready(ready, allow_dirty=request.allow_dirty or not ready.config["commit"])
     now = {path for _, path, _ in walk_paths(program.graph)}
     edited = bool(changed) or now != ids
     facts.turn()

@@ -196,6 +196,8 @@ async def _put_back(ctx: AttemptContext, repository: Repository, settings: Mappi
     from weft.runtimes.worktrees import reset_worktree, save_patch
 
     place = settings["place"]
+    if place.get("shared"):  # others edit there, too
+        return None
     tree, base, before = tree_of(repository, place), place["base"], place["before"]
     if before is not None:
         if await contents(repository, tree) != before:
@@ -268,9 +270,9 @@ async def _refuse_undeclared(repository: Repository, settings: Mapping[str, Any]
     from weft.runtimes.gitstate import changed_files
 
     writes = settings["writes"]
-    if writes is None:
-        return
     place = settings["place"]
+    if writes is None or place.get("shared"):
+        return
     changed = await changed_files(repository, tree_of(repository, place), place["base"])
     if strays := undeclared(list(changed), writes):
         raise undeclared_error(strays, writes)

@@ -5,6 +5,9 @@ state.
     review-N    fold, then rounds of review and fixing, then a verdict, one task after the other
     gate-N      after the last review of a segment: does the run go on?
 
+The tasks of a shared block work in one tree, so what is there belongs to nobody alone: it becomes one commit when all
+of them have ended, made by the first of their reviews, and nothing is ever put back in it while others may edit.
+
 A task's group swallows its failure, so that what comes after it in order can run; whether it *should*, the gate
 decides. So it is the same in every path: siblings finish, what succeeded is folded and reviewed, then the run stops or
 goes on. What was swallowed is missing work all the same (`reopens`): a resume does it.
@@ -99,13 +102,22 @@ class _Compiler:
     def graph(self, parts: Iterable[Segment]) -> Graph:
         nodes: list[Node] = []
         for part in parts:
-            shared = part.parallel and self.config["isolation"] == "shared"
+            shared = part.parallel and self._shares
             nodes += self._block(part, shared=shared) if part.parallel else self._alone(part.tasks[0])
             for task in part.tasks:
-                nodes.append(self._next(self._review(task)))
+                nodes.append(self._next(self._review(task, part.tasks if shared else ())))
             self.done += part.tasks
             nodes.append(self._next(self._gate(part)))
         return Graph(nodes)
+
+    @property
+    def _shares(self) -> bool:
+        """What is never committed cannot be folded: then, too, the tasks of a block work in one tree."""
+        return self.config["isolation"] == "shared" or not self.config["commit"]
+
+    def head(self, id: str) -> Node:  # noqa: A002 - the graph's name
+        """Where the repository's own tree is at. What is not committed is left alone where it may be there."""
+        return self.leaf(id, "plan:head", allow_dirty=self.where.allow_dirty or not self.config["commit"])
 
     def _next(self, node: Node) -> Node:
         """The node, after everything so far."""
@@ -147,16 +159,15 @@ class _Compiler:
     # -- phases 1 and 2 ---------------------------------------------------------------------------------------------
 
     def _alone(self, task: Task) -> list[Node]:
-        head = self.leaf("place", "plan:head", allow_dirty=self.where.allow_dirty)
-        return [self._next(self._task(task, head))]
+        return [self._next(self._task(task, self.head("place")))]
 
     def _block(self, part: Segment, *, shared: bool) -> list[Node]:
         first = part.tasks[0].number
-        fork = self._next(self.leaf(f"fork-{first}", "plan:head", allow_dirty=self.where.allow_dirty))
+        fork = self._next(self.head(f"fork-{first}"))
         bodies = []
         for task in part.tasks:
             place = self._place(task, fork.id, shared=shared)
-            bodies.append(Graph([self._task(task, place)], chain=True))
+            bodies.append(Graph([self._task(task, place, shared=shared)], chain=True))
         block = self._node(
             f"block-{first}",
             kind="parallel",
@@ -169,7 +180,7 @@ class _Compiler:
 
     def _place(self, task: Task, fork: str, *, shared: bool) -> Node:
         if shared:
-            return self.leaf("place", "plan:value", value=given.Value(given.Output(fork)))
+            return self.leaf("place", "plan:value", value=given.SharedPlace(fork))
         return self.leaf(
             "place",
             "plan:tree",
@@ -178,7 +189,7 @@ class _Compiler:
             path=f"{self.where.calls}/trees/task-{task.number}",
         )
 
-    def _task(self, task: Task, place: Node) -> Node:
+    def _task(self, task: Task, place: Node, *, shared: bool = False) -> Node:
         retries = self.config["phase_retry_count"]
         checks = self.config["validate_plan_text"]
         plan = self.agent(
@@ -191,7 +202,10 @@ class _Compiler:
             read_only=True,
         )
         execute = self.agent("execute", task, "execute", given.ExecutePrompt(task), retry=retries, writes=True)
-        commit = self.commit("commit", given.Output("place"), message_of(task))
+        if shared:
+            commit = self.leaf("work", "plan:value", value=given.SharedWork("place"))
+        else:
+            commit = self.commit("commit", given.Output("place"), message_of(task))
         return self.group(f"task-{task.number}", [place, plan, execute, commit], key=task.digest)
 
     def agent(
@@ -245,16 +259,20 @@ class _Compiler:
 
     # -- phase 3 ----------------------------------------------------------------------------------------------------
 
-    def _review(self, task: Task) -> Node:
+    def _review(self, task: Task, block: Sequence[Task]) -> Node:
+        """`block`: the tasks with which this one shares its tree."""
         work = given.Output(f"task-{task.number}")
-        nodes = [
-            self.leaf("onto", "plan:head", allow_dirty=self.where.allow_dirty),
-            self.leaf("fold", "plan:fold", work=work, onto=given.Output("onto"), name=task.name),
-        ]
+        nodes = [self.head("onto")]
+        if block:
+            tasks = tuple((each.number, message_of(each)) for each in block)
+            place = given.BlockPlace(f"task-{task.number}", "onto")
+            nodes.append(self.commit("fold", place, given.BlockMessage(task.number, tasks)))
+        else:
+            nodes.append(self.leaf("fold", "plan:fold", work=work, onto=given.Output("onto"), name=task.name))
         if self.where.reviewer is not None:
             nodes += self._rounds(task)
-        place = given.Path(f"task-{task.number}", "place")
-        nodes.append(self.leaf("sweep", "plan:sweep", place=place, tip=given.Field(f"task-{task.number}", "tip")))
+        swept = given.Field(f"task-{task.number}", "place")
+        nodes.append(self.leaf("sweep", "plan:sweep", place=swept, tip=given.Field(f"task-{task.number}", "tip")))
         nodes.append(self.leaf("result", "plan:value", value=given.Result(reviewed=self.where.reviewer is not None)))
         return self.group(f"review-{task.number}", nodes, when=given.Succeeded(f"task-{task.number}"), key=task.digest)
 
@@ -262,7 +280,7 @@ class _Compiler:
         config = self.config
         rounds = config["max_address_rounds"]
         body = [
-            self.leaf("at", "plan:head", allow_dirty=self.where.allow_dirty),
+            self.head("at"),
             self._reviewer(task),
             self.leaf("findings", "plan:value", value=given.Findings("review", config["dismiss_patterns"])),
         ]

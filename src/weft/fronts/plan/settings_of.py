@@ -39,16 +39,52 @@ class Field(msgspec.Struct, frozen=True):
         return scope.node(self.id, "output")[self.name]
 
 
-Path = Field
+class SharedPlace(msgspec.Struct, frozen=True):
+    """The place of a task that works in the repository's own tree beside others."""
 
-
-class Value(msgspec.Struct, frozen=True):
-    """A value as a `plan:value` hands it on."""
-
-    of: Output
+    fork: str
 
     def evaluate(self, scope: Any, local: Local = None, /) -> Any:
-        return {"value": self.of.evaluate(scope)}
+        return {"value": {**scope.node(self.fork, "output"), "shared": True}}
+
+
+class SharedWork(msgspec.Struct, frozen=True):
+    """What such a task has done: what of it is whose, nobody can tell."""
+
+    place: str
+
+    def evaluate(self, scope: Any, local: Local = None, /) -> Any:
+        place = scope.node(self.place, "output")
+        return {"value": {"tip": place["base"], "base": place["base"], "files": [], "place": place}}
+
+
+class BlockPlace(msgspec.Struct, frozen=True):
+    """From where a shared block is committed: the commit that is there now, without what was changed before."""
+
+    task: str
+    onto: str
+
+    def evaluate(self, scope: Any, local: Local = None, /) -> Any:
+        return {**scope.node(self.onto, "output"), "before": scope.node(self.task, "output")["place"]["before"]}
+
+
+class BlockMessage(msgspec.Struct, frozen=True):
+    """The message of the commit of a shared block, made by the review of the task `number`."""
+
+    number: int
+    tasks: tuple[tuple[int, str], ...]
+
+    def evaluate(self, scope: Any, local: Local = None, /) -> Any:
+        done = [
+            (number, text)
+            for number, text in self.tasks
+            if number == self.number
+            or (succeeded(scope, f"task-{number}") and not succeeded(scope, f"review-{number}"))
+        ]
+        if len(done) == 1:
+            return done[0][1]
+        numbers = ", ".join(str(number) for number, _ in done)
+        return f"Tasks {numbers}\n\n" + "".join(text for _, text in done)
 
 
 class Succeeded(msgspec.Struct, frozen=True):
@@ -94,9 +130,13 @@ class ReviewEnvironment(msgspec.Struct, frozen=True):
         return {
             "WEFT_PLAN_TASK": str(self.number),
             "WEFT_PLAN_PHASE": "review",
-            "WEFT_PLAN_BASE": scope.node("onto", "output")["base"],
+            "WEFT_PLAN_BASE": self._base(scope),
             "WEFT_PLAN_COMMIT": scope.node("at", "output")["base"],
         }
+
+    def _base(self, scope: Any) -> Any:
+        work = scope.node(f"task-{self.number}", "output")
+        return work["base"] if work["place"].get("shared") else scope.node("onto", "output")["base"]
 
 
 # -- agents -----------------------------------------------------------------------------------------------------------
