@@ -71,7 +71,7 @@ def test_one_task_of_a_block_alone_is_sequential_and_the_rest_follow_from_there(
     assert unknown.err == f"weft: --from-task: there is no task 7 in {ground.plan}\nhint: available are 1-4\n"
     said = ground.run("--from-task", "2")
     assert said.code == 0
-    assert sorted(set(n for _, n in ground.calls())) == [2, 3, 4]
+    assert sorted({n for _, n in ground.calls()}) == [2, 3, 4]
     assert ground.calls().count(("execute", 3)) == 1
     assert ground.history() == usual_history([3, 2, 4])
     assert ground.tidy()

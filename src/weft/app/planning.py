@@ -120,3 +120,22 @@ def order_of(plan: Plan, request: PlanRequest) -> tuple[str, list[str], list[str
     tasks = select(plan, only=request.task, first=request.from_task)
     parts = compiling.parts_of(tasks, settings(request))
     return describe(parts), [str(part) for part in parts], outline(parts)
+
+
+def reviewer_of(config: Config) -> tuple[str, ...] | str | None:
+    """The reviewer's command: arguments, a text for the shell, or None: nobody reviews."""
+    from weft.runtimes.review import find_reviewer
+
+    if config["reviewer"] != "command":
+        return find_reviewer(config["reviewer"], os.environ)
+    command = config["review_command"]
+    return command.words if command.text is None else str(command.text)
+
+
+def unreviewed(config: Config) -> str | None:
+    """Why nobody reviews; None when somebody does."""
+    if reviewer_of(config) is not None:
+        return None
+    if config["reviewer"] == "none":
+        return "reviewer is 'none'"
+    return f"the reviewer {config['reviewer']} is not installed"

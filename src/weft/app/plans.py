@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft import event_types as events
-from weft.app.planning import PlanOutcome, PlanRequest, Ready, prepare
+from weft.app.planning import PlanOutcome, PlanRequest, Ready, prepare, reviewer_of
 from weft.app.running import NOBODY, Audience, end_children, sit
 from weft.app.summary import nothing_to_do, standing_of, summed_up
 from weft.errors import ChangedError, OwnedError
@@ -134,16 +134,7 @@ def _refuse_unready(ready: Ready, *, allow_dirty: bool) -> None:
 
 
 def _setting(ready: Ready, request: PlanRequest, run_id: str) -> Setting:
-    from weft.runtimes.review import find_reviewer
-
-    config = ready.config
-    command = config["review_command"]
-    reviewer: tuple[str, ...] | str | None
-    if config["reviewer"] == "command":
-        reviewer = command.text if command.text is not None else command.words
-    else:
-        reviewer = find_reviewer(config["reviewer"], os.environ)
-    return Setting(str(ready.repo), str(ready.state), run_id, reviewer, request.allow_dirty)
+    return Setting(str(ready.repo), str(ready.state), run_id, reviewer_of(ready.config), request.allow_dirty)
 
 
 def _facts(ready: Ready) -> dict[str, str]:
@@ -183,7 +174,7 @@ def _resumed(
     facts.scan(journal.read())
     if facts.finished == "cancelled":
         return None
-    known, ids, done = _known(journal)
+    known, ids, done, unreviewed = _known(journal)
     changed, lines = _edited(ready, known)
     if lines and not request.accept_changes:
         hint = "--accept-changes runs them again; or restore their text"
@@ -192,10 +183,11 @@ def _resumed(
     if not left and facts.finished in ("succeeded", "issues"):
         journal.close()
         return run_id, program, lambda: None, None
+    changed |= {path: "it failed" for path in unreviewed if path.partition("/")[0] not in changed}
     if facts.finished:
         _refuse_unready(ready, allow_dirty=request.allow_dirty or not ready.config["commit"])
     now = {path for _, path, _ in walk_paths(program.graph)}
-    edited = bool(changed) or now != ids
+    edited = bool(changed) or now != ids or program.digest != facts.digest
     facts.turn()
     if edited:
         facts.edit(program.digest, changed)
@@ -214,11 +206,14 @@ def _resumed(
     return run_id, program, lambda: sitting.resume(facts, resumed), sitting
 
 
-def _known(journal: Journal) -> tuple[dict[int, str], set[str], set[int]]:
-    """Of all sittings: the digests of tasks by number, the node paths of the last, the tasks that are done."""
+def _known(journal: Journal) -> tuple[dict[int, str], set[str], set[int], set[str]]:
+    """Of all sittings: the digests of tasks by number, the node paths of the last, the tasks that are done, and what
+    begins anew where a review has failed: its rounds, or all of it when the folding did.
+    """
     known: dict[int, str] = {}
     ids: set[str] = set()
     well: set[str] = set()
+    failed: set[str] = set()
     for batch in journal.read():
         for event in batch:
             if isinstance(event, events.RunStarted | events.RunResumed) and event.plan:
@@ -227,8 +222,12 @@ def _known(journal: Journal) -> tuple[dict[int, str], set[str], set[int]]:
                 well -= set(getattr(event, "changed", {}))
             elif isinstance(event, events.BlockSucceeded):
                 well.add(node_path(event.path))
+                failed.discard(node_path(event.path))
+            elif isinstance(event, events.BlockFailed):
+                failed.add(node_path(event.path))
     done = {n for n in known if f"task-{n}" in well and f"review-{n}" in well}
-    return known, ids, done
+    heads = [f"review-{n}" for n in known if f"review-{n}" in failed]
+    return known, ids, done, {f"{head}/phase" if f"{head}/phase" in failed else head for head in heads}
 
 
 def _edited(ready: Ready, known: Mapping[int, str]) -> tuple[dict[str, str], list[str]]:

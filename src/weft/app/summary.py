@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weft.app.planning import PlanOutcome, Ready
+from weft.app.planning import PlanOutcome, Ready, unreviewed
 from weft.errors import EXIT_CAPPED, EXIT_FAILED
 from weft.fronts.plan.config import Command
 from weft.graph.work import Program
@@ -63,7 +63,7 @@ def summary_of(ready: Ready, run_id: str, result: RunResult) -> dict[str, Any]:
         "not_started": by["not started"],
         "conflicts": [t["task"] for t in tasks if any(e["type"] == "Conflict" for e in t["errors"])],
         "remaining_findings": {str(t["task"]): t["findings"] for t in tasks if t["findings"]},
-        "reviewed": ready.config["reviewer"] != "none" and any(t["reviewed"] for t in tasks),
+        "review_skipped": unreviewed(ready.config),
         "duration": result.duration,
         **used,
     }
@@ -77,18 +77,20 @@ def _task(ready: Ready, result: RunResult, number: int, title: str | None) -> di
         for e in result.errors
         if e.path.split("/")[0] in (f"task-{number}", f"review-{number}")
     ]
-    output = _output(work) if work is not None else {}
-    last = (_output(review) if review is not None else {}).get("review") or {}
+    output = _output(work)
+    place = output.get("place") or _output(result.nodes.get(f"task-{number}/place"))
+    last = _output(review).get("review") or _output(_last_rounds(result, number))
     state = "done" if done else _state(work, review, errors)
+    kept = state != "done" and place.get("path") is not None
     return {
         "task": number,
         "title": title,
         "status": state,
         "files": output.get("files", []),
-        "commit": output.get("tip") if output.get("tip") != output.get("base") else None,
-        "worktree": (output.get("place") or {}).get("path") if state == "failed" else None,
-        "branch": (output.get("place") or {}).get("branch") if state == "failed" else None,
-        "reviewed": bool(last),
+        "commits": _commits(result, number),
+        "worktree": place["path"] if kept else None,
+        "branch": place["branch"] if kept else None,
+        "reviewed": bool(last) and last.get("failed") is None,
         "review_failed": last.get("failed"),
         "findings": last.get("findings", []),
         "dismissed": last.get("dismissed", []),
@@ -106,8 +108,30 @@ def _state(work: Any, review: Any, errors: list[Any]) -> str:
     return "unfinished"
 
 
+def _last_rounds(result: RunResult, number: int) -> Any:
+    """The rounds of the last attempt of phase 3, whether or not it succeeded."""
+    head = f"review-{number}/phase["
+    found = [node for path, node in result.nodes.items() if path.startswith(head) and path.endswith("]/rounds")]
+    return max(found, key=lambda node: node.started_at or 0, default=None)
+
+
+def _commits(result: RunResult, number: int) -> list[str]:
+    """The task's commits on the target branch, oldest first: its work, then what its review led to."""
+    head = f"review-{number}/"
+    folded = _output(result.nodes.get(f"{head}fold"))
+    work = _output(result.nodes.get(f"task-{number}"))
+    mine = {**work, **folded} if folded else {}
+    own = [mine["tip"]] if mine.get("tip") not in (None, mine.get("base")) else []
+    commits = list(folded.get("commits") or own)
+    for path, node in result.nodes.items():
+        if path.startswith(head) and path.endswith("/commit"):
+            made = _output(node)
+            commits += [made["tip"]] if made and made["tip"] != made["base"] else []
+    return commits
+
+
 def _output(node: Any) -> Mapping[str, Any]:
-    found = node.output
+    found = None if node is None else node.output
     return found if isinstance(found, dict) else {}
 
 

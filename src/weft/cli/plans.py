@@ -120,10 +120,14 @@ def _show_tasks(summary: dict[str, Any], now: Streams) -> None:
         now.out.line(f"task {task['task']}{title}  {task['status']}")
         for error in task.get("errors", ()):
             now.out.line(f"  {error['type']}: {one_line(error['message'], 500)}")
+        if task.get("review_failed"):
+            now.out.line(f"  not reviewed: {one_line(task['review_failed'], 500)}")
         for finding in task.get("findings", ()):
             now.out.line(f"  left: {one_line(finding['message'], 200)}")
         if task.get("worktree"):
             now.out.line(f"  its work tree is kept: {one_line(task['worktree'])} (branch {task['branch']})")
+    if summary.get("review_skipped"):
+        now.out.line(f"nobody reviewed: {one_line(summary['review_skipped'])}")
     if summary.get("run"):
         now.out.line(f"plan {summary['status']} (run {summary['run']})")
 

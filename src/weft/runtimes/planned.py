@@ -14,6 +14,7 @@ All of them may be repeated: a crash between the act and its record finds the sa
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -176,9 +177,18 @@ class Agent:
             env={**ctx.env, **settings["env"]},
             stdin=call["stdin"],
             seconds=settings["seconds"],
-            transcript=Path(f"{settings['transcript']}-{ctx.attempt}.log"),
+            transcript=_unused(f"{settings['transcript']}-{ctx.attempt}", ".log"),
             on_line=lambda line: ctx.log("line", line.encode("utf-8", "replace")),
         )
+
+
+def _unused(name: str, ending: str) -> Path:
+    """A file for this call: one of an earlier call of the same name stays."""
+    numbers = itertools.count(2)
+    file = Path(name + ending)
+    while file.exists():
+        file = Path(f"{name}-{next(numbers)}{ending}")
+    return file
 
 
 def _write_prompt(file: Path, text: str) -> None:
@@ -204,7 +214,7 @@ async def _put_back(ctx: AttemptContext, repository: Repository, settings: Mappi
             message = "the work tree is not as it was when the task began, and may not be put back (--allow-dirty)"
             raise AttemptError(message, type="DirtyTree", hint="look at `git status`, put it in order, and run again")
         return None
-    file = Path(f"{settings['transcript']}-{ctx.attempt}-{why}.patch")
+    file = _unused(f"{settings['transcript']}-{ctx.attempt}-{why}", ".patch")
     kept = await save_patch(repository, tree, base, file)
     await reset_worktree(repository, tree, base)
     return str(file) if kept else None
@@ -293,7 +303,7 @@ async def _verify(ctx: AttemptContext, settings: Mapping[str, Any]) -> None:
         cwd=place["path"] or settings["repo"],
         env={**ctx.env, **settings["env"]},
         seconds=settings["seconds"],
-        transcript=Path(f"{settings['transcript']}-{ctx.attempt}-verify.log"),
+        transcript=_unused(f"{settings['transcript']}-{ctx.attempt}-verify", ".log"),
         key="verify",
     )
     if ran.exit_code != 0:
@@ -351,7 +361,8 @@ class Fold:
             tasks = [task for commit in others if (task := await _task_of(repository, commit))]
             against = f" (changed by {', '.join(dict.fromkeys(tasks))})" if tasks else ""
             message = f"{settings['name']} conflicts in {named(files)}{against}"
-            hint = f"its work is kept on the branch {work['place']['branch']}, in {work['place']['path']}"
+            branch = work["place"]["branch"]
+            hint = f"`git merge {branch}`, resolve it, commit, and run again; its work tree is {work['place']['path']}"
             raise AttemptError(message, type="Conflict", hint=hint) from None
         return {"tip": folded.tip, "commits": list(folded.commits), "how": folded.how}
 
@@ -382,7 +393,7 @@ class Review:
             cwd=settings["repo"],
             env={**ctx.env, **settings["env"]},
             seconds=settings["seconds"],
-            transcript=Path(f"{settings['transcript']}-{ctx.attempt}.log"),
+            transcript=_unused(f"{settings['transcript']}-{ctx.attempt}", ".log"),
         )
         failed = done.failed
         if failed is not None and not settings["pass_over"]:

@@ -1,7 +1,8 @@
 """Commands around the agents: the reviewer, and what runs after the end.
 
 A reviewer's exit code says whether it worked: 0 and 1 did (linters end with 1 when they found something), anything else
-did not, nor did one that was out of time, could not be started, or printed more than is kept. What a reviewer that
+did not, nor did one that told of nothing with 1, was out of time, could not be started, or printed more than is kept.
+What a reviewer that
 failed printed is never read as findings.
 """
 
@@ -18,6 +19,7 @@ import msgspec
 from weft.errors import AttemptError, InputError, nearest
 from weft.runtimes.agent import Ran, run_agent
 from weft.runtimes.command import SHELL, end_of
+from weft.text.findings import read_review
 
 if TYPE_CHECKING:
     from weft.backends.children import Children
@@ -104,7 +106,9 @@ async def run_review(
 def _trouble(ran: Ran) -> str | None:
     if ran.exit_code not in WORKED:
         return f"the reviewer {ran}{_said(ran)}"
-    return f"the reviewer printed {ran.dropped:,} bytes more than are kept" if ran.dropped else None
+    if ran.dropped:
+        return f"the reviewer printed {ran.dropped:,} bytes more than are kept"
+    return read_review(ran.exit_code, ran.stdout).failed
 
 
 def _said(ran: Ran) -> str:

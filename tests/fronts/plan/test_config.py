@@ -8,7 +8,7 @@ import pytest
 
 from weft.errors import InputError, SettingsError, UsageError, UserError
 from weft.fronts.plan.config import KEYS, Budget, Command, Config, settle_config
-from weft.fronts.plan.findings import DismissPattern
+from weft.text.findings import DismissPattern
 from weft.text.settings import Key
 from weft.text.source import Source
 from weft.text.toml import Toml, read_toml

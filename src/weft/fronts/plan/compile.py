@@ -36,6 +36,14 @@ BASE, CAP = 2.0, 60.0
 """Seconds before another attempt of a phase, and at most."""
 
 
+SHAPING = (
+    "parallel", "max_parallel", "isolation", "schedule", "commit", "phase_retry_count", "phase_3_retry_count",
+    "max_address_rounds", "on_findings_remaining", "on_review_fail", "dismiss", "validate_plan_text",
+    "continue_with_remaining_tasks", "max_consecutive_task_failures",
+)  # fmt: skip
+"""Settings by which nodes are other ones, or fail otherwise: a run that goes on with others is an edited one."""
+
+
 class Setting(msgspec.Struct, frozen=True):
     """Where a plan runs, as the app has found it. Paths are absolute."""
 
@@ -87,7 +95,7 @@ def compile_plan(plan: Plan, tasks: Sequence[Task], config: Config, where: Setti
         graph=graph,
         output=Constant(None),
         jobs=max(config["max_parallel"], 1) if config["parallel"] else 1,
-        digest=digest([(task.number, task.digest) for task in tasks]),
+        digest=digest([(task.number, task.digest) for task in tasks] + [(name, config[name]) for name in SHAPING]),
     )
 
 
@@ -277,6 +285,7 @@ class _Compiler:
         return self.group(f"review-{task.number}", nodes, when=given.Succeeded(f"task-{task.number}"), key=task.digest)
 
     def _rounds(self, task: Task) -> list[Node]:
+        """Phase 3. A resume that finds it failed begins it anew, with a review: what was left may have been fixed."""
         config = self.config
         rounds = config["max_address_rounds"]
         body = [
@@ -300,21 +309,20 @@ class _Compiler:
         loop = self._node(
             "rounds",
             kind="loop",
+            on_failure="finish",
             bodies=(Graph(body, chain=True),),
             prefixes=True,
             label="rounds",
             work=LoopWork(max=Constant(rounds + 1)),
         )
         verdict = self.leaf("verdict", "plan:value", value=given.Verdict("rounds", config["on_findings_remaining"]))
-        retries = config["phase_3_retry_count"]
-        if not retries:
-            return [loop, verdict]
         again = self._node(
             "phase",
             kind="retry",
+            on_failure="finish",
             prefixes=True,
             bodies=(Graph([loop, verdict], chain=True),),
-            retry=Retry(max_attempts=retries + 1, base=BASE, cap=CAP),
+            retry=Retry(max_attempts=config["phase_3_retry_count"] + 1, base=BASE, cap=CAP),
             label="phase",
             work=Work(),
         )

@@ -20,8 +20,8 @@ import msgspec
 
 from weft.errors import ExpressionError, nearest
 from weft.fronts.plan.agents import Agent, read_agents
-from weft.fronts.plan.findings import REASONS, DismissPattern, check_pattern
 from weft.text.durations import MAX_SECONDS, parse_duration
+from weft.text.findings import REASONS, DismissPattern, check_pattern
 from weft.text.settings import (
     LAYERS,
     BadValue,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from weft.errors import InternalError
 from weft.fronts.plan.document import Task
-from weft.fronts.plan.findings import REASONS, Finding
+from weft.text.findings import REASONS, Finding
 
 _TRIES = 16
 _MEANING = {

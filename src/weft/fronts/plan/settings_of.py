@@ -15,7 +15,7 @@ import msgspec
 from weft.fronts.plan import prompts
 from weft.fronts.plan.agents import Agent, command_line
 from weft.fronts.plan.document import Task
-from weft.fronts.plan.findings import DismissPattern, Finding, dismiss_by_patterns, read_dismissal, read_review
+from weft.text.findings import DismissPattern, Finding, dismiss_by_patterns, read_dismissal, read_review
 
 Local = Mapping[str, Any] | None
 
@@ -241,8 +241,6 @@ class Findings(msgspec.Struct, frozen=True):
         if said["failed"] is not None:
             return {"value": {"findings": [], "dismissed": [], "unlisted": 0, "failed": said["failed"]}}
         review = read_review(said["exit_code"], said["output"])
-        if review.failed is not None:
-            return {"failure": ("ReviewerFailed", review.failed)}
         kept, dismissed = dismiss_by_patterns(review.findings, self.patterns)
         rows = [{"id": d.finding.id, "reason": d.reason, "by": d.by} for d in dismissed]
         return {"value": {"findings": _rows(kept), "dismissed": rows, "unlisted": review.unlisted, "failed": None}}
@@ -323,7 +321,7 @@ class Result(msgspec.Struct, frozen=True):
     def evaluate(self, scope: Any, local: Local = None, /) -> Any:
         found = None
         if self.reviewed:
-            found = scope.node("verdict", "output") or scope.node("phase", "output")
+            found = scope.node("phase", "output")
         return {"value": {"fold": scope.node("fold", "output"), "review": found}}
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft.errors import ExpressionError
-from weft.fronts.plan.findings import (
+from weft.text.findings import (
     MAX_FINDINGS,
     REASONS,
     Answer,
