@@ -6,6 +6,7 @@ Nothing in here prints, and nothing in here decides what a document means; it fi
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -151,6 +152,9 @@ def resume(
     """
     place, store, run_id = locate(run_id, request.journal)
     first = first_event(store, run_id)
+    if "plan" in first.settings:
+        hint = shlex.join(["weft", "plan", "run", first.settings["plan"], "--repo", first.settings["repository"]])
+        raise NotResumableError("this is the run of a plan", hint=hint)
     if first.document is None:
         raise NotResumableError(
             "this run came from Python code",

@@ -1,0 +1,226 @@
+"""A plan may be killed at any moment: the same command goes on, and comes to what an undisturbed run comes to."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from agents.scripted import most_at_once
+from plans.conftest import Make
+from plans.ground import WEFT, Ground, processes_with, until, usual_history
+
+PLAN = "1 2p 3p"
+SCRIPT = {
+    "plan": [["print", "the plan of task {task}: written down, and then done"], ["hold", 0.05]],
+    "execute": [["write", "task-{task}.txt", "made "], ["hold", 0.05], ["append", "task-{task}.txt", "by task {task}\n"]],
+    "address": [["write", "task-{task}.fixed", "fix"], ["hold", 0.05], ["append", "task-{task}.fixed", "ed\n"]],
+}  # fmt: skip
+FILES = {
+    "README": "one\ntwo\nthree\n",
+    **{f"task-{n}.txt": f"made by task {n}\n" for n in (1, 2, 3)},
+    **{f"task-{n}.fixed": "fixed\n" for n in (1, 2, 3)},
+}
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=20)
+
+
+def check_done(ground: Ground) -> None:
+    """The state after everything: that of an undisturbed run."""
+    assert ground.history() == usual_history([1, 2, 3])
+    assert ground.files() == FILES
+    assert ground.tidy(), (ground.git("status", "--porcelain"), ground.worktrees(), ground.branches())
+    assert processes_with(str(ground.folder)) == []
+
+
+def reviewed_before_done(ground: Ground) -> None:
+    """No task counts as done whose review is not."""
+    listed = ground.weft("plan", "status", str(ground.plan), *ground.where(), "--json")
+    assert listed.code == 0, listed.all
+    for task in json.loads(listed.out)["tasks"]:
+        if task["status"] == "done":
+            assert f"Task {task['task']}: review, round 1" in ground.history()
+
+
+def boundaries(ground: Ground) -> list[str]:
+    """Moments of a run, each at its first occurrence in the stamps of agents and reviewers."""
+    found = [f"{s['phase']}:{s['task']}:{s['event']}" for s in ground.agents.stamps()]
+    return found + [f"review:{n}:{s['event']}" for n, s in enumerate(ground.agents.review_stamps())]
+
+
+def killed_at(ground: Ground, moment: str, delay: float = 0.0) -> None:
+    process = ground.start_run()
+    until(lambda: moment in boundaries(ground) or process.poll() is not None)
+    time.sleep(delay)
+    kill(process)
+
+
+@pytest.mark.parametrize("moment", ["execute:2:end", "address:1:end"])
+def test_a_run_that_was_killed_at_a_boundary_goes_on_with_what_is_missing(make: Make, moment: str) -> None:
+    ground = make(SCRIPT)
+    ground.write(PLAN)
+    killed_at(ground, moment)
+    before = ground.calls()
+    reviewed_before_done(ground)
+    said = ground.run()
+    assert said.code == 0, said.all
+    check_done(ground)
+    again = ground.calls()[len(before) :]
+    twice = [call for call in set(ground.calls()) if ground.calls().count(call) > 1]
+    assert len(twice) <= 2  # what ran in that moment, side by side at most
+    assert all(call in again for call in twice)
+
+
+MOMENTS = [
+    f"{phase}:{task}:{event}"
+    for task in (1, 2, 3)
+    for phase in ("plan", "execute", "address")
+    for event in ("start", "end")
+] + [f"review:{n}:{event}" for n in range(12) for event in ("start", "end")]
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_every_boundary(make: Make, moment: str) -> None:
+    ground = make(SCRIPT)
+    ground.write(PLAN)
+    killed_at(ground, moment, 0.02)
+    assert ground.run().code == 0
+    check_done(ground)
+
+
+def at_random(make: Make, seed: int) -> None:
+    """Killed up to three times, each after a random while."""
+    draw = random.Random(seed)
+    ground = make(SCRIPT)
+    ground.write(PLAN)
+    for _ in range(draw.randint(1, 3)):
+        process = ground.start_run()
+        try:
+            process.communicate(timeout=draw.uniform(0.3, 5))
+            break
+        except subprocess.TimeoutExpired:
+            kill(process)
+    said = ground.run()
+    assert said.code == 0, (seed, said.all)
+    check_done(ground)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_that_was_killed_at_random_moments_comes_to_the_same(make: Make, seed: int) -> None:
+    at_random(make, seed)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("seed", range(100, 200))
+def test_a_hundred_random_moments(make: Make, seed: int) -> None:
+    at_random(make, seed)
+
+
+def test_only_what_is_missing_of_a_block_runs_and_side_by_side(make: Make) -> None:
+    ground = make({**SCRIPT, "plan:3": [["exit", 1]], "plan:4": [["exit", 1]]})
+    ground.write("1 2p 3p 4p")
+    assert ground.run().code == 1
+    assert ground.history() == usual_history([1, 2])
+    count = len(ground.calls())
+    slow = [["print", "the plan"], ["hold", 0.4]]
+    ground.agents.set({**SCRIPT, "plan": slow})
+    said = ground.run()
+    assert said.code == 0, said.all
+    again = ground.spans()[count:]
+    assert {s.task for s in again} == {"3", "4"}
+    assert most_at_once([s for s in again if s.phase == "plan"]) == 2
+    assert ground.history() == usual_history([1, 2, 3, 4])
+    count = len(ground.calls())
+    nothing = ground.run()
+    assert (nothing.code, nothing.out) == (0, "nothing to do: every task is done\n")
+    assert len(ground.calls()) == count
+    assert ground.tidy()
+
+
+def test_an_edited_task_is_refused_by_name_and_a_new_one_just_runs(make: Make) -> None:
+    ground = make(SCRIPT)
+    ground.write("1 2")
+    assert ground.run().code == 0
+    ground.write("1 2 3")
+    said = ground.run()
+    assert said.code == 0, said.all
+    assert ground.history() == usual_history([1, 2, 3])
+    ground.write("1 2 3", {2: "Make it otherwise, Task 2."})
+    count = len(ground.calls())
+    said = ground.run()
+    assert (said.code, said.out) == (65, "")
+    assert said.err == (
+        "weft: tasks were edited since they ran: task 2 has another text\n"
+        "  task 2 has another text\n"
+        "hint: --accept-changes runs them again; or restore their text\n"
+    )
+    assert len(ground.calls()) == count
+    ground.agents.set({**SCRIPT, "execute:2": [["write", "task-2.md", "otherwise\n"]]})
+    said = ground.run("--accept-changes")
+    assert said.code == 0, said.all
+    assert {n for _, n in ground.calls()[count:]} == {2}
+    assert ground.files()["task-2.md"] == "otherwise\n"
+    assert ground.run().out == "nothing to do: every task is done\n"
+
+
+def test_two_runs_at_once_are_one_run_and_an_exit_code(make: Make) -> None:
+    ground = make({**SCRIPT, "execute:1": [["wait_for", "/nonexistent/never"]]})
+    ground.write("1")
+    process = ground.start_run()
+    until(lambda: "execute:1:start" in boundaries(ground))
+    second = ground.run()
+    assert (second.code, second.out) == (75, "")
+    assert "another plan runs on this repository: process " in second.err
+    status = ground.weft("plan", "status", str(ground.plan), *ground.where())
+    assert "task 1  running: execute" in status.out
+    kill(process)
+    until(lambda: processes_with(str(ground.folder)) == [])
+
+
+def test_what_an_interrupted_agent_left_is_kept_as_a_patch(make: Make) -> None:
+    half = [["write", "task-{task}.txt", "half\n"], ["wait_for", "/nonexistent/never"]]
+    ground = make({**SCRIPT, "execute": half})
+    ground.write("1p 2p")
+    process = ground.start_run()
+    ends = [f"execute:{n}:start" for n in (1, 2)]
+    until(lambda: all(end in boundaries(ground) for end in ends))
+    until(lambda: len(list((ground.repo / ".weft").rglob("task-?.txt"))) == 2)
+    kill(process)
+    ground.agents.set(SCRIPT)
+    said = ground.run()
+    assert said.code == 0, said.all
+    patches = sorted(path.name for path in ground.runs()[-1].glob("*.patch"))
+    assert patches == ["task-1-execute-1-left.patch", "task-2-execute-1-left.patch"]
+    assert "+half" in (ground.runs()[-1] / patches[0]).read_text()
+    assert ground.files()["task-1.txt"] == "made by task 1\n"
+    assert ground.history() == usual_history([1, 2])
+    assert ground.tidy()
+
+
+def test_other_commands_know_the_run_of_a_plan(ground: Ground) -> None:
+    ground.write("1")
+    assert ground.run().code == 0
+
+    def weft(*words: str) -> tuple[int, str, str]:
+        command = [*WEFT, *words]
+        process = subprocess.run(command, cwd=ground.repo, env=ground.env, capture_output=True, check=False)
+        return process.returncode, process.stdout.decode(), process.stderr.decode()
+
+    code, out, err = weft("runs")
+    assert (code, err) == (0, "")
+    assert "plan.md" in out
+    code, out, err = weft("show", "last")
+    assert (code, err) == (0, "")
+    assert "plan.md" in out
+    code, out, err = weft("resume", "last")
+    assert (code, out) == (64, "")
+    assert err == (f"weft: this is the run of a plan\nhint: weft plan run {Path(ground.plan)} --repo {ground.repo}\n")
