@@ -493,6 +493,36 @@ def test_a_list_that_is_another_when_it_is_gone_over_again_is_refused(tmp_path: 
         weft.resume_sync("last", flow([1, 9, 3]), journal=tmp_path)
 
 
+def test_a_handler_after_a_resume_gets_what_was_written_down_of_the_exception(tmp_path: Path) -> None:
+    notes = Notes()
+
+    def flow() -> weft.Workflow:
+        made = weft.Workflow("test")
+
+        async def body() -> None:
+            notes.ran.append("body")
+            raise LookupError("nothing there")
+
+        async def handler(error: BaseException) -> str:
+            await asyncio.sleep(60 if notes.broken else 0)
+            assert isinstance(error, weft.NodeFailed)
+            return f"{error.path}, {error.error.type}: {error.error.message}"
+
+        made.add_task(weft.TryCatch(body, handler), id="it")
+        return made
+
+    async def cut() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(flow().execute(journal=tmp_path), 0.5)
+
+    asyncio.run(cut())
+    notes.broken = False
+    ended = weft.resume_sync("last", flow(), journal=tmp_path)
+    assert ended["it"].output == "it/body, LookupError: nothing there"
+    assert notes.ran == ["body"]
+    assert ended.errors == []
+
+
 def test_undo_goes_on_in_the_middle_in_another_process(tmp_path: Path) -> None:
     program = Program(tmp_path / "run", "saga")
     expected = undisturbed(tmp_path, "saga")
