@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from weft.errors import AttemptError, InternalError
 from weft.fronts.plan import prompts
 from weft.fronts.plan.document import Task, require_plan
-from weft.text.findings import REASONS, Finding, read_dismissal
 from weft.fronts.plan.normalise import read_normalised, unwrapped
+from weft.text.findings import REASONS, Finding, read_dismissal
 from weft.text.source import Source
 
 B = "q7x4m2p9k3z8"
