@@ -621,7 +621,8 @@ class Evaluator:
         except (WeftError, OSError) as error:
             return structs.replace(event, status="failed", error=describe(error, "output"), at=at)
         if self._outputs.by_reference:
-            self._outputs.objects[""] = record.output
+            value = record.output
+            self._outputs.objects[""] = self._read_all(value) if isinstance(value, FileRows | FileList) else value
         encoded = record.encoded or Encoded()
         return structs.replace(event, output=encoded.output, blob=encoded.blob, secrets=encoded.secrets, at=at)
 

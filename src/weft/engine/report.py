@@ -172,7 +172,7 @@ class Report:
                     node.status = "cancelled"
         if event.error is not None:
             self._add_error("output", event.error, 1)
-        if event.blob is not None or bytes(event.output) != b"null":
+        if self._outputs.by_reference or event.blob is not None or bytes(event.output) != b"null":
             self.output_encoded = Encoded(event.output, event.blob, event.secrets)
 
     # -- nodes ------------------------------------------------------------------------------------------------------
