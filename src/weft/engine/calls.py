@@ -56,19 +56,16 @@ async def call_function(engine: Executor, call: Call) -> Any:
     work = call.work
     if work.prepares is not None:
         await _prepare(engine, call)
-    arguments = {p.name: _argument(engine, call, p) for p in work.parameters} if work.parameters else {}
     try:
-        if engine.world.backend is not None:
-            answer = await engine.world.backend.call(call.path, call.attempt, work.function, arguments)
-        elif work.isolation == "loop":
-            answer = work.function(**arguments)
+        if work.writes or work.verified:
+            watch = engine.writers.watch
+            answer = await watch(
+                engine.world, call.path, work.writes, verified=work.verified, call=lambda: _answer(engine, call)
+            )
+        else:
+            answer = _called(engine, call)
             if hasattr(answer, "__await__"):
                 answer = await answer
-        elif work.isolation == "thread":
-            assert engine.world.threads is not None
-            answer = await engine.world.threads.call(work.function, arguments)
-        else:
-            answer = await _in_a_process(engine, call, arguments)
     except asyncio.CancelledError:
         if call.context is not None:
             call.context.stopped("the attempt was stopped")
@@ -78,6 +75,25 @@ async def call_function(engine: Executor, call: Call) -> Any:
     if type(answer) in _PLAIN and call.used is None:
         return answer
     return _meaning(engine, call, answer)
+
+
+async def _answer(engine: Executor, call: Call) -> Any:
+    answer = _called(engine, call)
+    return await answer if hasattr(answer, "__await__") else answer
+
+
+def _called(engine: Executor, call: Call) -> Any:
+    """The call itself, in the place that is meant for it; most answers have to be awaited."""
+    work = call.work
+    arguments = {p.name: _argument(engine, call, p) for p in work.parameters} if work.parameters else {}
+    if engine.world.backend is not None:
+        return engine.world.backend.call(call.path, call.attempt, work.function, arguments)
+    if work.isolation == "loop":
+        return work.function(**arguments)
+    if work.isolation == "thread":
+        assert engine.world.threads is not None
+        return engine.world.threads.call(work.function, arguments)
+    return _in_a_process(engine, call, arguments)
 
 
 async def _in_a_process(engine: Executor, call: Call, arguments: dict[str, Any]) -> Any:

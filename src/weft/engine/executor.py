@@ -42,6 +42,7 @@ from weft.engine.logs import Logs
 from weft.engine.records import Outputs
 from weft.engine.replay import Parked, Replay
 from weft.engine.undo import Undoing
+from weft.engine.writes import Writers
 from weft.errors import ErrorData
 from weft.event_types import Event
 from weft.graph.work import Evaluable
@@ -102,6 +103,7 @@ class Executor:
         self._runtimes: dict[str, Any] = {}
         self._started_at: dict[str, float] = {}
         self.undoing = Undoing(self)
+        self.writers = Writers()
         self._due: Mapping[str, tuple[float, float]] = {}
         self._reasons: dict[str, str] = {}
         self.durations: dict[str, list[float]] = {}

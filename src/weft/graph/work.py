@@ -92,7 +92,8 @@ class FunctionWork(Work, frozen=True, kw_only=True, omit_defaults=True):
     reference   module, qualified name and file of the function, for a call in another process.
     retry_on    which of the errors it raises are worth another try; None: those that say so themselves.
     prepares    is asked before the first attempt; what it answers is kept for the undo.
-    verifies    the patterns that everything it changes in the working folder must be covered by.
+    writes      patterns of what it says that it writes.
+    verified    everything it changes in the working folder must be covered by these.
     """
 
     function: Callable[..., Any]
@@ -101,7 +102,8 @@ class FunctionWork(Work, frozen=True, kw_only=True, omit_defaults=True):
     reference: tuple[str, str, str | None] | None = None
     retry_on: Callable[[BaseException], bool] | None = None
     prepares: Prepares | None = None
-    verifies: tuple[str, ...] | None = None
+    writes: tuple[str, ...] = ()
+    verified: bool = False
 
 
 class RetryWork(Work, frozen=True, kw_only=True, omit_defaults=True):

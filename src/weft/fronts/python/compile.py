@@ -184,7 +184,8 @@ class _Compiler:
                 reference=reference,
                 retry_on=worth_retrying(said.retry_on) if retry.max_attempts > 1 else None,
                 prepares=said.compensate if hasattr(said.compensate, "prepare") else None,
-                verifies=said.writes if said.verify_writes else None,
+                writes=said.writes,
+                verified=said.verify_writes,
             ),
         }
 

@@ -1,0 +1,162 @@
+"""Order from data, and verified writes: what is declared orders tasks, and what is not declared is found out."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import weft
+from weft.testing import FakeClock
+
+
+def test_two_read_modify_writes_of_one_thing_run_one_after_the_other() -> None:
+    flow = weft.Workflow("hazards")
+    state = {"n": 0}
+
+    async def add(amount: int) -> None:
+        seen = state["n"]
+        await asyncio.sleep(0.1)
+        state["n"] = seen + amount
+
+    async def one() -> None:
+        await add(1)
+
+    async def two() -> None:
+        await add(2)
+
+    flow.add_task(one, reads=["n"], writes=["n"])
+    flow.add_task(two, reads=["n"], writes=["n"])
+    assert flow.execution_layers() == [["one"], ["two"]]
+    FakeClock().run(flow.execute())
+    assert state["n"] == 3
+
+
+def test_without_a_word_they_overlap() -> None:
+    """The negative control: the same tasks undeclared lose an update."""
+    flow = weft.Workflow("none")
+    state = {"n": 0}
+
+    async def one() -> None:
+        seen = state["n"]
+        await asyncio.sleep(0.1)
+        state["n"] = seen + 1
+
+    flow.add_task(one, id="one")
+    flow.add_task(one, id="two")
+    FakeClock().run(flow.execute())
+    assert state["n"] == 1
+
+
+def test_a_read_between_two_writes_stays_between_them() -> None:
+    flow = weft.Workflow("hazards")
+    log: list[str] = []
+    for name, touches in (("first", {"writes": ["x"]}), ("read", {"reads": ["x"]}), ("second", {"writes": ["x"]})):
+        flow.add_task(lambda name=name: log.append(name), id=name, **touches)
+    flow.run()
+    assert log == ["first", "read", "second"]
+    assert [(h.kind, h.first, h.second) for h in flow.hazards()] == [
+        ("RAW", "first", "read"),
+        ("WAW", "first", "second"),
+        ("WAR", "read", "second"),
+    ]
+
+
+def test_tasks_with_disjoint_sets_run_at_once() -> None:
+    flow = weft.Workflow("hazards")
+
+    async def wait() -> None:
+        await asyncio.sleep(1)
+
+    for name in "abc":
+        flow.add_task(wait, id=name, writes=[name])
+    clock = FakeClock()
+    clock.run(flow.execute())
+    assert clock.monotonic() == pytest.approx(1.0)
+
+
+def test_a_mutex_with_reversed_data_flow_does_not_deadlock() -> None:
+    flow = weft.Workflow("locks")
+    running: list[str] = []
+    most = 0
+
+    async def hold(name: str) -> str:
+        nonlocal most
+        running.append(name)
+        most = max(most, len(running))
+        await asyncio.sleep(0.1)
+        running.remove(name)
+        return name
+
+    @flow.task(mutex=["db", "log"])
+    async def later(earlier: str) -> str:
+        return await hold("later")
+
+    @flow.task(mutex=["log", "db"])
+    async def earlier() -> str:
+        return await hold("earlier")
+
+    @flow.task(mutex=["db"])
+    async def beside() -> str:
+        return await hold("beside")
+
+    result = FakeClock().run(flow.execute())
+    assert (result.status, most) == ("succeeded", 1)
+    assert {(h.kind, h.first, h.second) for h in flow.hazards()} == {
+        ("MUTEX", "later", "earlier"),
+        ("MUTEX", "later", "beside"),
+        ("MUTEX", "earlier", "beside"),
+    }
+
+
+# -- verified writes --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def writing(*names: str) -> Any:
+    def write() -> None:
+        for name in names:
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).write_text("x")
+
+    return write
+
+
+def test_what_is_changed_outside_of_the_declared_writes_is_a_failure_that_names_the_files(folder: Path) -> None:
+    flow = weft.Workflow("verified")
+    flow.add_task(writing("out/a.csv", "b.txt"), id="export", writes=["out/**"], verify_writes=True)
+    result = flow.run(check=False)
+    assert (result.status, result["export"].error.type) == ("failed", "UndeclaredWriteError")
+    assert "changed outside of what it declared ('out/**'): 'b.txt'" in result["export"].error.message
+
+
+def test_what_is_declared_may_be_changed(folder: Path) -> None:
+    flow = weft.Workflow("verified")
+    flow.add_task(writing("out/a.csv", "b.txt"), id="export", writes=["out/**", "b.txt"], verify_writes=True)
+    assert flow.run().status == "succeeded"
+
+
+def test_what_others_declare_that_run_beside_it_is_theirs(folder: Path) -> None:
+    flow = weft.Workflow("verified")
+
+    async def slow() -> None:
+        for _ in range(200):
+            if Path("log.txt").exists():
+                break
+            await asyncio.sleep(0.01)
+        writing("out/a.csv")()
+
+    async def logs() -> None:
+        await asyncio.sleep(0.05)
+        writing("log.txt")()
+
+    flow.add_task(slow, writes=["out/**"], verify_writes=True)
+    flow.add_task(logs, writes=["log.txt"])
+    assert flow.run().status == "succeeded"
