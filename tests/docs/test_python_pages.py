@@ -15,7 +15,7 @@ import pytest
 from docs.pages import ROOT, Block, blocks, scripts
 
 BLESS = bool(os.environ.get("WEFT_BLESS"))
-PAGES = [ROOT / "docs" / name for name in ("pool.md",)]
+PAGES = [ROOT / "docs" / name for name in ("pool.md", "python.md")]
 
 MARK = "\x1e"
 RUNNER = (
