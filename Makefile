@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check torture bench clean
+.PHONY: demo test check torture bench bench-peers clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Weft needs Python 3.11 or later; this is %s. Try: make PYTHON=python3.12" % sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -42,6 +42,16 @@ torture: $(READY)
 # Figures, as ratios to a baseline in the same process.
 bench: $(READY)
 	$(BIN)/python -m bench
+
+# What a task costs in other engines, beside ours, each in an environment of its own; about 7 minutes. The rows say which were installed.
+PEERS := build/peers/.venv
+$(PEERS)/.installed: bench/peers.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r bench/peers.txt
+	touch $@
+
+bench-peers: $(READY) $(PEERS)/.installed
+	$(BIN)/python -m bench.peers
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
