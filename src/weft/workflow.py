@@ -104,8 +104,7 @@ class Workflow:
         """
         stated = as_task(task)
         if settings:
-            _refuse_unknown(settings)
-            stated = _with_settings(stated, settings_of(**settings).over(stated.settings))
+            stated = _with_settings(stated, settings_of(settings).over(stated.settings))
         chosen = id if id is not None else stated.name
         if not chosen and id is None:
             raise InputError(f"{stated!r} has no name", hint="pass id=...")
@@ -132,7 +131,7 @@ class Workflow:
         of_map = {name: settings.pop(name) for name in ("needs", "on_failure", "compensate") if name in settings}
         each = as_task(function)
         if settings:
-            each = _with_settings(each, settings_of(**settings).over(each.settings))
+            each = _with_settings(each, settings_of(settings).over(each.settings))
         chosen = over if isinstance(over, str) or _is_items(over) else self._building.resolve(over)
         return self.add_task(MapTask(each, chosen, concurrency, ordered=ordered, id=id or ""), id=id, **of_map)
 
@@ -423,7 +422,7 @@ def task(function: Any = None, /, *, id: str = "", **settings: Any) -> Any:  # n
     """A task outside of a workflow, to be added to one or given to a combinator; also as a decorator."""
 
     def state(decorated: Any) -> Task:
-        return _with_settings(as_task(decorated), settings_of(**settings), id)
+        return _with_settings(as_task(decorated), settings_of(settings), id)
 
     return state if function is None else state(function)
 
@@ -452,15 +451,6 @@ def in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
 
     with ThreadPoolExecutor(1, thread_name_prefix="weft-run") as threads:
         return threads.submit(contextvars.copy_context().run, asyncio.run, work).result()
-
-
-def _refuse_unknown(settings: Mapping[str, Any]) -> None:
-    known = settings_of.__kwdefaults__ or {}
-    for name in settings:
-        if name not in known:
-            close = nearest(name, list(known))
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-            raise InputError(f"there is no setting {name!r} for a task", hint=hint)
 
 
 def _runs_a_loop() -> bool:

@@ -6,12 +6,12 @@ place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from weft.errors import InputError
+from weft.errors import InputError, nearest
 from weft.event_types import Usage
 from weft.fronts.python.signature import name_of
 from weft.graph.work import Isolation
@@ -93,51 +93,21 @@ def as_task(given: object) -> Task:
     raise InputError(f"{given!r} is neither a function nor a task", hint="pass the function itself, without calling it")
 
 
-def settings_of(
-    *,
-    needs: Any = (),
-    retry: Retry | int | None = None,
-    retry_on: RetryOn | None = None,
-    timeout: float | None = None,
-    effect: Effect | None = None,
-    compensate: Any = None,
-    isolation: Isolation | None = None,
-    reads: Iterable[str] = (),
-    writes: Iterable[str] = (),
-    mutex: Iterable[str] | str = (),
-    limit: Iterable[str] | str = (),
-    on_failure: FailurePolicy | None = None,
-    estimate: Any = None,
-    verify_writes: bool = False,
-    description: str = "",
-) -> Settings:
-    """Check what was said of a task. Raises InputError that names the setting, the value and what is accepted."""
-    if effect or isolation or on_failure:
-        _one_of("effect", effect, ("pure", "idempotent", "once"))
-        _one_of("isolation", isolation, ("loop", "thread", "process"))
-        _one_of("on_failure", on_failure, ("finish", "cancel", "continue"))
-    policy = _retry(retry)
-    if effect == "once" and policy is not None and policy.max_attempts > 1:
-        raise InputError(
-            'effect="once" and retry exclude each other', hint="a task that may not run twice is not retried"
-        )
-    return Settings(
-        needs=tuple(needs) if isinstance(needs, list | tuple | set | frozenset) else (needs,),
-        retry=policy,
-        retry_on=retry_on,
-        timeout=seconds("timeout", timeout),
-        effect=effect,
-        compensate=compensate,
-        isolation=isolation,
-        reads=names("reads", reads) if reads else (),
-        writes=names("writes", writes) if writes else (),
-        mutex=names("mutex", [mutex] if isinstance(mutex, str) else mutex) if mutex else (),
-        limit=names("limit", [limit] if isinstance(limit, str) else limit) if limit else (),
-        on_failure=on_failure,
-        estimate=_estimate(estimate),
-        verify_writes=verify_writes,
-        description=description,
-    )
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """What was said of a task, checked. Raises InputError that names the setting, the value and what is accepted."""
+    said: dict[str, Any] = {}
+    for name, value in given.items():
+        read = _READERS.get(name)
+        if read is None:
+            close = nearest(name, list(_READERS))
+            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(_READERS)}"
+            raise InputError(f"there is no setting {name!r} for a task", hint=hint)
+        said[name] = read(name, value)
+    settings = Settings(**said)
+    if settings.effect == "once" and settings.retry is not None and settings.retry.max_attempts > 1:
+        hint = "a task that may not run twice is not retried"
+        raise InputError('effect="once" and retry exclude each other', hint=hint)
+    return settings
 
 
 def seconds(name: str, value: Any) -> float | None:
@@ -167,17 +137,32 @@ def names(setting: str, given: Iterable[str]) -> tuple[str, ...]:
     return found
 
 
-def _one_of(setting: str, value: object, known: tuple[str, ...]) -> None:
-    from weft.errors import nearest
+def _one_of(*known: str) -> Callable[[str, Any], Any]:
+    """A reader of one of these words; None is not said."""
 
-    if value is None or value in known:
-        return
-    close = nearest(str(value), known)
-    hint = f"did you mean {close[0]!r}?" if close else None
-    raise InputError(f"{setting} is {value!r}; it must be {', '.join(known[:-1])} or {known[-1]}", hint=hint)
+    def read(setting: str, value: Any) -> Any:
+        if value is None or value in known:
+            return value
+        close = nearest(str(value), known)
+        hint = f"did you mean {close[0]!r}?" if close else None
+        raise InputError(f"{setting} is {value!r}; it must be {', '.join(known[:-1])} or {known[-1]}", hint=hint)
+
+    return read
 
 
-def _retry(value: Retry | int | None) -> Retry | None:
+def _as_it_is(setting: str, value: Any) -> Any:
+    return value
+
+
+def _needs(setting: str, value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
+
+
+def _one_or_more(setting: str, value: Any) -> tuple[str, ...]:
+    return names(setting, [value] if isinstance(value, str) else value)
+
+
+def _retry(setting: str, value: Retry | int | None) -> Retry | None:
     """A number is that many retries after the first attempt, as in a document."""
     if value is None or isinstance(value, Retry):
         return value
@@ -186,7 +171,7 @@ def _retry(value: Retry | int | None) -> Retry | None:
     return Retry(max_attempts=value + 1)
 
 
-def _estimate(value: Any) -> Usage | None:
+def _estimate(setting: str, value: Any) -> Usage | None:
     if value is None or isinstance(value, Usage):
         return value
     known = ("tokens", "cost_usd")
@@ -196,3 +181,23 @@ def _estimate(value: Any) -> Usage | None:
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < float("inf"):
             raise InputError(f"estimate has {name} {number!r}; it must be a number of 0 or more")
     return Usage(**{name: float(number) for name, number in value.items()})
+
+
+_READERS: dict[str, Callable[[str, Any], Any]] = {
+    "needs": _needs,
+    "retry": _retry,
+    "retry_on": _as_it_is,
+    "timeout": seconds,
+    "effect": _one_of("pure", "idempotent", "once"),
+    "compensate": _as_it_is,
+    "isolation": _one_of("loop", "thread", "process"),
+    "reads": names,
+    "writes": names,
+    "mutex": _one_or_more,
+    "limit": _one_or_more,
+    "on_failure": _one_of("finish", "cancel", "continue"),
+    "estimate": _estimate,
+    "verify_writes": _as_it_is,
+    "description": _as_it_is,
+}
+"""What may be said of a task, and how it is read."""
