@@ -7,10 +7,9 @@ like any other. All of it can be done again by a replay, except what was drawn (
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-import msgspec
 from msgspec import structs
 
 from weft import values
@@ -18,94 +17,36 @@ from weft.clock import Clock
 from weft.commands import AskBreak, CloseFrame
 from weft.core.blocks import Block, Fallen, Foreach, Loop, Parallel, Retrying
 from weft.core.state import Frame, Instance
+from weft.engine.collections import Collections, ItemScope
 from weft.engine.failure import TIMEOUT, describe
 from weft.engine.records import MISSING, Encoded, Outputs, Record
 from weft.engine.scope import Scope, View
-from weft.engine.spool import Spool, SpooledItems
-from weft.engine.streams import Stream, is_stream
-from weft.errors import AttemptError, AttemptTimeout, ChangedError, ErrorData, NodeFailed, WeftError
+from weft.engine.spool import Spool
+from weft.errors import AttemptError, AttemptTimeout, ErrorData, NodeFailed, WeftError
 from weft.event_types import (
     BlockSucceeded,
     ChoiceMade,
     DecisionMade,
     EvaluationFailed,
     Event,
-    ForeachExpanded,
-    ItemsFound,
     IterationBroken,
     LoopChecked,
     PathEvent,
     RunFinished,
-    SecretMark,
     ValueDrawn,
 )
 from weft.graph.model import Graph, Node, walk
 from weft.graph.work import ChoiceWork, Evaluable, ForeachWork, LeafWork, LoopWork, ParallelWork, RetryWork, Work
-from weft.runtimes.base import FileList, FileRows, Rows, World
+from weft.runtimes.base import FileList, FileRows, World
 from weft.runtimes.rows import open_rows
 
 MAX_RAISED = 1000
-HELD_ITEMS = 10_000
-"""Items of a collection that are held in memory; those of a longer one are kept beside it."""
 E = TypeVar("E")
 Draw = Callable[[str, Callable[[], object]], object]
 
 
-def _may_stream(block: Foreach) -> bool:
-    """Whether what it goes over was given from outside, so that it may be read item by item."""
-    work = block.node.work
-    return isinstance(work, ForeachWork) and work.streamed
-
-
 def _sets(node: Node) -> bool:
     return isinstance(node.work, LeafWork) and node.work.variable is not None
-
-
-class ItemScope(Scope):
-    """The scope of an iteration. Its item is fetched when somebody asks: a replay of a million iterations asks for
-    few.
-    """
-
-    __slots__ = ("_fetch", "_index", "_index_name", "_item_name")
-
-    def __init__(self, parent: Scope, work: ForeachWork, index: int, fetch: Callable[[int], Any]) -> None:
-        super().__init__(parent)
-        self._fetch = fetch
-        self._index = index
-        self._item_name = work.item
-        self._index_name = work.index
-
-    def name(self, name: str) -> Any:
-        if name == self._item_name:
-            return self._fetch(self._index)
-        if name == self._index_name:
-            return self._index
-        assert self.parent is not None
-        return self.parent.name(name)
-
-    def special(self, name: str) -> Any:
-        if name == "item":
-            return self._fetch(self._index)
-        if name == "index":
-            return self._index
-        assert self.parent is not None
-        return self.parent.special(name)
-
-
-class Collection:
-    """The items of a running foreach, and the results of its iterations."""
-
-    __slots__ = ("digest", "items", "kept", "marks", "objects", "order", "spool")
-
-    def __init__(self, items: list[Any] | Rows | Stream | None, digest: str, spool: Spool | None) -> None:
-        self.items = items
-        self.digest = digest
-        self.spool = spool
-        self.objects: dict[int, Any] = {}
-        """The results, in a run that keeps objects by reference."""
-        self.order: list[int] = []
-        """The indexes in the order in which they were done, where the results are wanted in that."""
-        self.marks: dict[int, tuple[SecretMark, ...]] = {}
 
 
 class Evaluator:
@@ -129,9 +70,15 @@ class Evaluator:
         self._outputs = outputs
         self.world = world
         self._clock = clock
-        self._new_spool = spool
         self._chance = chance
-        self._collections: dict[str, Collection] = {}
+        self.collections = Collections(
+            outputs,
+            world,
+            clock,
+            spool=spool,
+            view=lambda instance: self.view(instance, "collection", streams=True),
+            failed=self._evaluation_failed,
+        )
         self._branches: dict[str, dict[int, Any]] = {}
         self._drawn: dict[tuple[str, str, int], Any] = {}
         self._round_ids: dict[Graph, list[str]] = {}
@@ -156,7 +103,7 @@ class Evaluator:
         if isinstance(block, Foreach):
             work = block.node.work
             assert isinstance(work, ForeachWork)
-            return ItemScope(parent, work, frame.index, lambda index: self._item(block, index))
+            return ItemScope(parent, work, frame.index, lambda index: self.collections.item(block, index))
         if isinstance(block, Parallel):
             return Scope(parent, specials={"branch": frame.index})
         if isinstance(block, Loop):
@@ -273,127 +220,8 @@ class Evaluator:
         return ChoiceMade(path=instance.path, taken=taken, at=self._clock.now())
 
     def items(self, instance: Instance, at_least: int) -> PathEvent | None:
-        """Answer AskItems; None when the answer has to be awaited: `await_items`."""
-        return self._try(instance, lambda: self._items(instance, at_least))
-
-    async def await_items(self, instance: Instance, at_least: int) -> PathEvent:
-        """Answer AskItems with items that have to be awaited."""
-        stream = self._collections[instance.path].items
-        assert isinstance(stream, Stream)
-        try:
-            await stream.await_read(at_least)
-        except Exception as error:  # of the user's generator
-            return self._evaluation_failed(instance, error)
-        return self._found(instance, stream)
-
-    def _found(self, instance: Instance, stream: Stream) -> PathEvent:
-        if not stream.over:
-            return ItemsFound(path=instance.path, count=stream.found, at=self._clock.now())
-        return ForeachExpanded(path=instance.path, count=stream.found, digest=stream.digest, at=self._clock.now())
-
-    def _items(self, instance: Instance, at_least: int) -> PathEvent | None:
-        collection = self._collect(instance)
-        assert collection.items is not None
-        if isinstance(collection.items, Stream):
-            if collection.items.waits:
-                return None
-            try:
-                collection.items.read(at_least)
-            except Exception as error:  # of the user's iterator
-                return self._evaluation_failed(instance, error)
-            return self._found(instance, collection.items)
-        return ForeachExpanded(
-            path=instance.path, count=len(collection.items), digest=collection.digest, at=self._clock.now()
-        )
-
-    def _collect(self, instance: Instance) -> Collection:
-        """Evaluate the collection, and compare it with what it was when this is a resume."""
-        work = instance.node.work
-        assert isinstance(work, ForeachWork)
-        known = self._collections.get(instance.path)
-        if known is not None and isinstance(known.items, Stream):
-            return known
-        value = work.collection.evaluate(self.view(instance, "collection", streams=True))
-        items, digest = self._as_items(value)
-        if known is None:
-            known = self._collections[instance.path] = Collection(None, digest, None)
-        elif known.digest != digest and not isinstance(items, Stream):
-            raise ChangedError(
-                f"the items of {instance.path} are not those it began with",
-                hint="restore them, or start a new run",
-            )
-        known.items = items
-        return known
-
-    def _as_items(self, value: Any) -> tuple[list[Any] | Rows | Stream, str]:
-        if is_stream(value) and not isinstance(value, FileRows | FileList):
-            return Stream(value, named=not self._outputs.by_reference), ""
-        if isinstance(value, FileRows | FileList):
-            return open_rows(value, self.world), values.digest(type(value).__name__, value)
-        if value is None:
-            value = []
-        elif isinstance(value, dict):
-            message = "a foreach takes a list, this is an object (write entries(x) for its pairs)"
-            raise AttemptError(message, type="TypeError")
-        elif isinstance(value, tuple):
-            value = list(value)
-        elif not isinstance(value, list):
-            value = [value]
-        if self._outputs.by_reference:
-            return value, ""
-        if len(value) > HELD_ITEMS:
-            spooled = SpooledItems(value, self._new_spool())
-            return spooled, spooled.digest
-        return value, values.blob_digest(values.encode(value))
-
-    def _item(self, block: Foreach, index: int) -> Any:
-        collection = self._collections.get(block.path)
-        if collection is None or collection.items is None:
-            collection = self._collect(block)
-        assert collection.items is not None
-        return collection.items[index]
-
-    def compare_items(self, alive: Iterable[Instance]) -> None:
-        """Before a resume goes on: every foreach that has more to do finds the items it began with.
-
-        Raises ChangedError. What cannot be evaluated now fails its node later, as it would have without a resume.
-        """
-        for block in alive:
-            known = self._collections.get(block.path)
-            if isinstance(block, Foreach) and known is not None and known.items is None and known.digest:
-                try:
-                    self._collect(block)
-                except ChangedError:
-                    raise
-                except (WeftError, OSError):
-                    continue
-
-    async def reopen_streams(self, alive: Iterable[Instance]) -> None:
-        """Before a resume goes on: what is read item by item is read again as far as it had been, for what is not done.
-
-        Raises ChangedError when the items were over and are not those they were.
-        """
-        for block in alive:
-            if not isinstance(block, Foreach) or block.asked == "when" or not _may_stream(block):
-                continue
-            known = self._collect(block)
-            if isinstance(known.items, Stream):
-                await known.items.read_again(None if known.digest else block.following, block.is_done)
-                if known.digest and known.items.digest != known.digest:
-                    raise ChangedError(
-                        f"the items of {block.path} are not those it began with",
-                        hint="pass the same items, or start a new run",
-                    )
-
-    async def close_streams(self) -> None:
-        """Nobody reads on."""
-        for collection in self._collections.values():
-            if isinstance(collection.items, Stream):
-                await collection.items.aclose()
-
-    def remember_items(self, event: ForeachExpanded) -> None:
-        """A replay met an expansion: the items are read again when one is needed."""
-        self._collections[event.path] = Collection(None, event.digest, None)
+        """Answer AskItems; None when the answer has to be awaited."""
+        return self._try(instance, lambda: self.collections.items(instance, at_least))
 
     def loop(self, instance: Instance, number: int) -> PathEvent:
         """Answer AskLoop."""
@@ -497,7 +325,7 @@ class Evaluator:
         assert block is not None
         value = self._value_of(frame, command.last) if command.kept else MISSING
         if isinstance(block, Foreach):
-            self._keep_result(block, frame.index, value)
+            self.collections.keep_result(block, frame.index, value)
         else:
             if isinstance(frame.scope, Scope) and not block.node.prefixes:
                 self.scope(block.frame).results.update(frame.scope.results)
@@ -513,33 +341,13 @@ class Evaluator:
             return MISSING
         return frame.scope.results.get(frame.graph.nodes[last].id, MISSING)
 
-    def _keep_result(self, block: Foreach, index: int, last: Record) -> None:
-        collection = self._collections.get(block.path)
-        if collection is None:
-            collection = self._collections[block.path] = Collection(None, "", None)
-        if isinstance(collection.items, Stream):
-            collection.items.drop(index)
-        if isinstance(block.node.work, ForeachWork) and not block.node.work.ordered:
-            collection.order.append(index)
-        if self._outputs.by_reference:
-            collection.objects[index] = last.output
-            return
-        if collection.spool is None:
-            collection.spool = self._new_spool()
-        encoded = last.encoded
-        if encoded is None or encoded.blob is not None or encoded.secrets or bytes(encoded.reference) != b"null":
-            encoded = self._outputs.inline(last.output)
-        if encoded.secrets:
-            collection.marks[index] = encoded.secrets
-        collection.spool.put(index, bytes(encoded.output))
-
     def complete(self, block: Block) -> BlockSucceeded:
         """A block came to its end: put its output together."""
         if isinstance(block, Foreach):
-            record = self._complete_foreach(block)
+            record = self.collections.complete(block)
         else:
             value = self._value(block)
-            record = value if isinstance(value, Record) else self._record(value)
+            record = value if isinstance(value, Record) else self._outputs.as_record(value)
         self.scope(block.frame).results[block.node.id] = record
         self._branches.pop(block.path, None)
         if self._outputs.by_reference:
@@ -587,32 +395,6 @@ class Evaluator:
         ended = self._branches.get(instance.path, {})
         return [ended.get(i, MISSING).output for i in self._order(instance)]
 
-    def _complete_foreach(self, block: Foreach) -> Record:
-        collection = self._collections.pop(block.path, None)
-        if collection is None:
-            return self._record([])
-        if collection.items is not None and not isinstance(collection.items, list):
-            collection.items.close()
-        if collection.order:
-            return self._record([self._result_at(collection, i) for i in collection.order])
-        if self._outputs.by_reference:
-            return self._record([collection.objects.get(i) for i in range(block.size)])
-        marks = tuple(
-            SecretMark((i, *m.place), m.start, m.name, m.form, m.key) for i, ms in collection.marks.items() for m in ms
-        )
-        spool = collection.spool
-        data = b"[" + b",".join([b"null"] * block.size) + b"]" if spool is None else spool.array(block.size)
-        if spool is not None:
-            spool.close()
-        return Record("succeeded", encoded=self._outputs.encode_bytes(data, marks), keeper=self._outputs, attempts=1)
-
-    def _result_at(self, collection: Collection, index: int) -> Any:
-        if self._outputs.by_reference:
-            return collection.objects.get(index)
-        assert collection.spool is not None
-        encoded = Encoded(output=msgspec.Raw(collection.spool.get(index)), secrets=collection.marks.get(index, ()))
-        return self._outputs.load(encoded)
-
     def finished(self, event: RunFinished, graph: Graph, output: Evaluable | None) -> RunFinished:
         """The end of the run, with the document's output: its `output` expression, else its last node's."""
         at = self._clock.now()
@@ -628,14 +410,9 @@ class Evaluator:
 
     def _document_output(self, graph: Graph, output: Evaluable | None) -> Record:
         if output is not None:
-            return self._record(output.evaluate(View(self.root, None, load=self._read_all)))
+            return self._outputs.as_record(output.evaluate(View(self.root, None, load=self._read_all)))
         record = self.root.results.get(graph.nodes[-1].id, MISSING) if graph.nodes else MISSING
         value = record.encoded
         if value is not None and bytes(value.reference) != b"null":
-            return self._record(self._read_all(record.output))
+            return self._outputs.as_record(self._read_all(record.output))
         return record
-
-    def _record(self, value: Any) -> Record:
-        if self._outputs.by_reference:
-            return Record("succeeded", value=value, attempts=1)
-        return Record("succeeded", encoded=self._outputs.encode(value), keeper=self._outputs, attempts=1)

@@ -246,7 +246,7 @@ class Executor:
         task.add_done_callback(self._reading.discard)
 
     async def _await_items(self, command: commands.AskItems) -> None:
-        self._fired(await self.evaluator.await_items(command.instance, command.at_least))
+        self._fired(await self.evaluator.collections.await_items(command.instance, command.at_least))
 
     async def durable(self) -> None:
         """Return when everything posted and drawn so far is durable."""
@@ -454,7 +454,7 @@ class Executor:
         if tasks:
             for task in (await asyncio.wait(tasks, timeout=LAST_GRACE))[1]:  # does not obey: nobody waits for it
                 asyncio._unregister_task(task)  # noqa: SLF001 - documented; `asyncio.run` would wait for ever
-        await self.evaluator.close_streams()
+        await self.evaluator.collections.close()
 
     @property
     def running(self) -> list[str]:

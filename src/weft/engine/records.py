@@ -111,6 +111,12 @@ class Outputs:
         data = values.encode(value)
         return self.encode_bytes(data, marks)
 
+    def as_record(self, value: object) -> Record:
+        """The record of a value that no attempt gave. Raises as `encode`."""
+        if self.by_reference:
+            return Record("succeeded", value=value, attempts=1)
+        return Record("succeeded", encoded=self.encode(value), keeper=self, attempts=1)
+
     def inline(self, value: object) -> Encoded:
         """As `encode`, but whatever its size, and rows of a file read in."""
         marks: tuple[SecretMark, ...] = ()

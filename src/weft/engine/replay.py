@@ -78,7 +78,7 @@ class Replay:
             events.ChoiceMade: self._merged,
             events.EvaluationFailed: self._block_failed,
             events.BlockTimedOut: self._block_failed,
-            events.ForeachExpanded: evaluator.remember_items,
+            events.ForeachExpanded: evaluator.collections.remember,
             events.ValueDrawn: evaluator.remember_draw,
         }
 

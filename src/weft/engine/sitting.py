@@ -160,8 +160,8 @@ class Sitting:
             replay.run(facts.holding(self._reported()), strict=facts.intact)
         finally:
             gc.enable()
-        evaluator.compare_items(scheduler.open.values())
-        await evaluator.reopen_streams(list(scheduler.open.values()))
+        evaluator.collections.compare(scheduler.open.values())
+        await evaluator.collections.reopen(list(scheduler.open.values()))
         batch: list[events.Event] = [resumed]
         for path, question in facts.questions.items():
             instance = scheduler.find(path)
