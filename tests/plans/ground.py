@@ -61,7 +61,8 @@ class Ground:
         self.plan = folder / "plan.md"
         self.config = folder / "plan.toml"
         self.agents = Scripted(folder / "agents", {**USUAL, **(script or {})})
-        self.env = {**self.agents.env, "TMPDIR": os.environ.get("TMPDIR", "/tmp")}
+        kept = {name: os.environ[name] for name in ("TMPDIR", "PYTHONPATH") if name in os.environ}
+        self.env = {**self.agents.env, **kept}
         if bytecode is not None:
             self.env["PYTHONPYCACHEPREFIX"] = str(bytecode)
         self.processes: list[subprocess.Popen[bytes]] = []

@@ -118,11 +118,11 @@ def _last_rounds(result: RunResult, number: int) -> Any:
 def _commits(result: RunResult, number: int) -> list[str]:
     """The task's commits on the target branch, oldest first: its work, then what its review led to."""
     head = f"review-{number}/"
-    folded = _output(result.nodes.get(f"{head}fold"))
-    work = _output(result.nodes.get(f"task-{number}"))
-    mine = {**work, **folded} if folded else {}
-    own = [mine["tip"]] if mine.get("tip") not in (None, mine.get("base")) else []
-    commits = list(folded.get("commits") or own)
+    work, folded = _output(result.nodes.get(f"task-{number}")), _output(result.nodes.get(f"{head}fold"))
+    own = folded if "base" in folded else work if (work.get("place") or {}).get("path") is None else {}
+    commits = list(folded.get("commits") or ())
+    if own and own["tip"] != own["base"]:
+        commits.append(own["tip"])
     for path, node in result.nodes.items():
         if path.startswith(head) and path.endswith("/commit"):
             made = _output(node)

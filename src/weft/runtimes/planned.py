@@ -27,7 +27,7 @@ from weft.runtimes.base import AttemptContext, Output
 if TYPE_CHECKING:
     from weft.runtimes.agent import Ran
     from weft.runtimes.git import Repository, Tree
-    from weft.runtimes.planted import Footprint
+    from weft.runtimes.planted import Footprint, Guarded
 
 
 def _spec(kind: str, doc: str) -> KindSpec:
@@ -143,8 +143,7 @@ class Agent:
         before = await _footprint(repository, place)
         ran = await self._invoke(ctx, settings)
         try:
-            if before is not None:
-                await _refuse_outside(repository, before)
+            await _refuse_outside(repository, before)
             if settings["read_only"]:
                 patch = await _put_back(ctx, repository, settings, "unasked") or patch
             _judge(ran, settings)
@@ -220,23 +219,30 @@ async def _put_back(ctx: AttemptContext, repository: Repository, settings: Mappi
     return str(file) if kept else None
 
 
-async def _footprint(repository: Repository, place: Mapping[str, Any]) -> Footprint | None:
-    """What an agent in a tree of its own must leave alone. In the repository's own tree it may touch everything."""
-    from weft.runtimes.planted import footprint
+async def _footprint(repository: Repository, place: Mapping[str, Any]) -> Footprint | Guarded:
+    """What an agent must leave alone: in the repository's own tree what git runs, in another everything but that."""
+    import asyncio
 
-    return None if place["path"] is None else await footprint(repository)
+    from weft.runtimes.planted import footprint, guard
+
+    return await (asyncio.to_thread(guard, repository.place) if place["path"] is None else footprint(repository))
 
 
-async def _refuse_outside(repository: Repository, before: Footprint) -> None:
+async def _refuse_outside(repository: Repository, before: Footprint | Guarded) -> None:
     import asyncio
 
     from weft.runtimes.gitstate import named
-    from weft.runtimes.planted import changed_outside, restore
+    from weft.runtimes.planted import Guarded, Outside, changed_outside, planted, restore
 
-    outside = await changed_outside(repository, before, own=("refs/heads/weft/",))
+    if isinstance(before, Guarded):
+        guarded = before
+        outside = Outside(plants=await planted(repository, guarded))
+    else:
+        guarded = before.guarded
+        outside = await changed_outside(repository, before, own=("refs/heads/weft/",))
     if not outside:
         return
-    left = await asyncio.to_thread(restore, before.guarded, outside.plants)
+    left = await asyncio.to_thread(restore, guarded, outside.plants)
     said = [f"files of the repository: {named(outside.files)}"] if outside.files else []
     said += [f"refs: {', '.join(outside.refs)}"] if outside.refs else []
     said += [f"what git runs: {', '.join(map(str, outside.plants))}"] if outside.plants else []
