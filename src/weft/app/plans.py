@@ -38,11 +38,11 @@ def run(request: PlanRequest, *, audience: Audience = NOBODY) -> PlanOutcome:
     store = store_of(ready.state)
     lock = _owned(own, ready.state, take_over=request.take_over)
     try:
-        run_id, program, begin, sitting = _begin(ready, request, store, audience)
+        run_id, _, begin, sitting = _begin(ready, request, store, audience)
         if sitting is None:
             return nothing_to_do(ready, run_id)
         outcome = sit(sitting, store, begin, audience.watch, ready.state)
-        return summed_up(ready, run_id, program, outcome)
+        return summed_up(ready, store, run_id, outcome)
     finally:
         lock.release()
 
@@ -184,7 +184,7 @@ def _resumed(
         journal.close()
         return run_id, program, lambda: None, None
     changed |= {path: "it failed" for path in unreviewed if path.partition("/")[0] not in changed}
-    if facts.finished:
+    if facts.finished not in ("", "waiting"):  # what waits has its work in the tree
         _refuse_unready(ready, allow_dirty=request.allow_dirty or not ready.config["commit"])
     now = {path for _, path, _ in walk_paths(program.graph)}
     edited = bool(changed) or now != ids or program.digest != facts.digest

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from weft.app.planning import PlanOutcome, Ready, unreviewed
 from weft.errors import EXIT_CAPPED, EXIT_FAILED
 from weft.fronts.plan.config import Command
-from weft.graph.work import Program
 from weft.results import RunResult
 
 if TYPE_CHECKING:
@@ -24,9 +23,9 @@ def nothing_to_do(ready: Ready, run_id: str) -> PlanOutcome:
     return PlanOutcome(0, {"run": run_id, "status": "succeeded", "exit_code": 0, "tasks": done}, nothing=True)
 
 
-def summed_up(ready: Ready, run_id: str, program: Program, outcome: Outcome) -> PlanOutcome:
+def summed_up(ready: Ready, store: Store, run_id: str, outcome: Outcome) -> PlanOutcome:
     """Run what is to run after the end, write the summary, and settle the exit code."""
-    summary = summary_of(ready, run_id, outcome.result)
+    summary = {**summary_of(ready, run_id, outcome.result), **used(store, run_id)}
     code = exit_code_of(outcome)
     if not outcome.interrupted and ready.config["post_run_commands"]:
         afterwards = _afterwards(ready, summary, code)
@@ -50,7 +49,6 @@ def summary_of(ready: Ready, run_id: str, result: RunResult) -> dict[str, Any]:
     """The summary as data: each task with its commits, findings, errors; what is left; what it cost."""
     tasks = [_task(ready, result, task.number, task.title) for task in ready.tasks]
     by = {state: [t["task"] for t in tasks if t["status"] == state] for state in ("done", "failed", "not started")}
-    used = _used(result)
     return {
         "schema": "weft.plan/1",
         "run": run_id,
@@ -65,7 +63,6 @@ def summary_of(ready: Ready, run_id: str, result: RunResult) -> dict[str, Any]:
         "remaining_findings": {str(t["task"]): t["findings"] for t in tasks if t["findings"]},
         "review_skipped": unreviewed(ready.config),
         "duration": result.duration,
-        **used,
     }
 
 
@@ -135,13 +132,18 @@ def _output(node: Any) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _used(result: RunResult) -> dict[str, Any]:
-    """Tokens and cost, as far as agents report them."""
+def used(store: Store, run_id: str) -> dict[str, Any]:
+    """Tokens and cost in all sittings, as far as agents report them; None where none did."""
     tokens = cost = 0.0
-    for event in result.events:
-        used = getattr(event, "used", None)
-        if used is not None:
-            tokens, cost = tokens + used.tokens, cost + used.cost_usd
+    reader = store.reader(run_id)
+    try:
+        for batch in reader.read():
+            for event in batch:
+                took = getattr(event, "used", None)
+                if took is not None:
+                    tokens, cost = tokens + took.tokens, cost + took.cost_usd
+    finally:
+        reader.close()
     return {"tokens": int(tokens) or None, "cost_usd": round(cost, 6) or None}
 
 

@@ -86,6 +86,22 @@ class State:
             case _:
                 pass
 
+    def heard(self, path: str, chunk: bytes) -> None:
+        """Keep the end of what was printed last."""
+        self.last = (path, chunk[-2000:])
+
+    def words(self, path: str) -> str:
+        """What stands behind something that runs."""
+        return ""
+
+    def ended(self) -> tuple[int, int]:
+        """How many have ended well, and how many have failed."""
+        if self.report is None:
+            return 0, 0
+        counts = self.report.counts
+        done = counts.get("succeeded", 0) + counts.get("skipped", 0)
+        return done, max(counts.get("failed", 0), len(self.report.errors))
+
     def place(self, path: str) -> str:
         """A path, with the number of items where it stands in a list: `each[3]/score of 1,000`."""
         block = path.rpartition("[")[0]
@@ -96,9 +112,9 @@ class State:
 class Live:
     """Draws the state of a run, again and again, until it is closed."""
 
-    def __init__(self, out: Out) -> None:
+    def __init__(self, out: Out, state: State | None = None) -> None:
         self._out = out
-        self._state = State()
+        self._state = state or State()
         self._stop = Signal()
         self._thread: Thread | None = None
         self._rows: list[int] = []
@@ -124,7 +140,7 @@ class Live:
     def log(self, path: str, stream: str, chunk: bytes, /) -> None:
         """Keep the end of what was printed last."""
         if chunk.strip():
-            self._state.last = (path, chunk[-2000:])
+            self._state.heard(path, chunk)
 
     def _draw_until_stopped(self) -> None:
         if self._stop.wait(PATIENCE):
@@ -215,9 +231,8 @@ def _head(state: State, now: float, spinner: str) -> Text:
     if report.waves > 1:
         head.append(f"  wave {report.current_wave + 1} of {report.waves}")
     head.append(f"  {len(state.running)} running", "cyan")
-    done = report.counts.get("succeeded", 0) + report.counts.get("skipped", 0)
+    done, failed = state.ended()
     head.append(f"  {done:,} done", "green")
-    failed = max(report.counts.get("failed", 0), len(report.errors))
     if failed:
         head.append(f"  {failed:,} failed", "red")
     if report.questions:
@@ -235,6 +250,9 @@ def _running(state: State, path: str, at: float, now: float) -> Text:
     line = Text("  ▸ ", "cyan")
     line.append(state.place(path), "default")
     line.append(f"  {seconds(now - at)}", "dim")
+    words = state.words(path)
+    if words:
+        line.append(f"  {words}", "dim")
     return line
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from weft.cli.options import json_option
 from weft.cli.terminal import Out, harmless, one_line, streams, styled
+
+if TYPE_CHECKING:
+    from weft.text.settings import Setting
 
 _MARKS = {"ok": ("ok", "green"), "warns": ("warning", "yellow"), "fails": ("FAILS", "red")}
 
@@ -53,33 +57,45 @@ def limits(as_json: bool) -> int:
 
 @click.command()
 @click.option("--show-origin", is_flag=True, help="Print where each value comes from.")
+@click.option("--plan", "plans", is_flag=True, help="Print the settings of plans, also where none is given.")
+@click.option("--config", "file", metavar="FILE", help="Settings of plans from this file.")
 @json_option
-def config(show_origin: bool, as_json: bool) -> int:
+def config(show_origin: bool, plans: bool, file: str | None, as_json: bool) -> int:
     """Print the settings of the working directory's project with their values."""
-    from weft.app import project
+    from weft.app import planning, project
 
     place = project.find(Path.cwd())
+    plan = planning.settings(planning.PlanRequest(config=file)).settings
     out = streams().out
     if as_json:
         from weft.cli.json import write_object
 
         listed = {name: {"value": one.value, "origin": one.origin} for name, one in place.settings.items()}
-        write_object(out.send, {"project": str(place.folder), "settings": listed})
+        of_plans = {name: {"value": one.value, "origin": one.origin} for name, one in plan.items()}
+        write_object(out.send, {"project": str(place.folder), "settings": listed, "plan": of_plans})
         return 0
     out.line(f"{'project':<14} {one_line(str(place.folder))}")
     for spec in project.SETTINGS:
-        one = place.settings[spec.name]
-        origin = f"  ({one_line(one.origin)})" if show_origin else ""
-        out.line(f"{spec.name:<14} {_shown(one.value):<24}{origin}".rstrip())
+        _show_setting(spec.name, place.settings[spec.name], 14, out, origin=show_origin)
+    if plans or any(one.layer != "default" for one in plan.values()):
+        for key in planning.KEYS:
+            _show_setting(f"plan.{key.name}", plan[key.name], 34, out, origin=show_origin)
     return 0
+
+
+def _show_setting(name: str, one: Setting, width: int, out: Out, *, origin: bool) -> None:
+    said = f"  ({one_line(one.origin)})" if origin else ""
+    out.line(f"{name:<{width}} {_shown(one.value):<24}{said}".rstrip())
 
 
 def _shown(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, tuple):
-        return one_line(", ".join(map(str, value))) or "-"
-    return one_line(f"{value:g}" if isinstance(value, float) else str(value))
+        return one_line(", ".join(map(_shown, value))) or "-"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return one_line(str(value))
 
 
 @click.command()

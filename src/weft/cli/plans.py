@@ -14,6 +14,7 @@ from weft.errors import UsageError
 
 if TYPE_CHECKING:
     from weft.app.planning import PlanOutcome, PlanRequest
+    from weft.cli.views import Guarded
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -75,7 +76,6 @@ def run(
     """Run PLAN, or go on with it."""
     from weft.app import plans
     from weft.cli.running import SWITCH, audience_of
-    from weft.cli.views import view_for
 
     request = _request(
         plan_file,
@@ -89,7 +89,7 @@ def run(
     )
     now = streams()
     sys.setswitchinterval(SWITCH)
-    view = view_for(now, as_json=as_json, events=events, progress=not no_progress)
+    view = _logged(_view(now, as_json=as_json, events=events, progress=not no_progress), request)
     try:
         done = plans.run(request, audience=audience_of(view, now))
     finally:
@@ -103,13 +103,49 @@ def run(
     return done.exit_code
 
 
+def _view(now: Streams, *, as_json: bool, events: bool, progress: bool) -> Guarded:
+    """The view of a plan where people look on; with `--events`, that of all its steps."""
+    from weft.cli.views import Guarded, view_for
+
+    if as_json or events or not progress:
+        return view_for(now, as_json=as_json, events=events, progress=progress)
+    from weft.cli.planview import PlanLines, PlanState
+
+    if now.out.moves:
+        from weft.cli.live import Live
+
+        return Guarded(Live(now.out, PlanState()))
+    return Guarded(PlanLines(now.out))
+
+
+def _logged(view: Guarded, request: PlanRequest) -> Guarded:
+    """The view, with the file besides that `log_file` names."""
+    from weft.app.planning import settings
+    from weft.cli.planview import LoggedView
+    from weft.cli.views import Guarded
+
+    config = settings(request)
+    file = config["log_file"]
+    return view if file is None else Guarded(LoggedView(view, file, config["log_level"]))
+
+
 def _show_end(done: PlanOutcome, now: Streams) -> None:
+    from weft.cli.terminal import one_line
+
     if done.nothing:
         now.out.line("nothing to do: every task is done")
         return
     _show_tasks(done.summary, now)
-    if done.exit_code not in (0, 2):
+    for each in done.summary.get("post_run", ()):
+        if each["failed"]:
+            now.out.line(f"after the run: `{one_line(each['command'], 200)}`: {one_line(each['failed'], 500)}")
+    status = done.summary["status"]
+    if status == "waiting" and done.outcome is not None and not done.outcome.questions:
+        now.out.line("the budget is used up: run the same command with a larger --budget to go on from here")
+    elif status not in ("succeeded", "issues"):
         now.out.line("run the same command again to go on from here")
+    elif done.summary["failed"]:
+        now.out.line("run the same command again for what has failed")
 
 
 def _show_tasks(summary: dict[str, Any], now: Streams) -> None:

@@ -103,6 +103,9 @@ class DismissPattern(msgspec.Struct, frozen=True):
     pattern: str
     reason: Reason
 
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.pattern}"
+
 
 # -- reading a review ----------------------------------------------------------------------------
 

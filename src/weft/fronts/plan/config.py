@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -46,6 +47,9 @@ class Command(msgspec.Struct, frozen=True):
     words: tuple[str, ...] = ()
     text: str | None = None
 
+    def __str__(self) -> str:
+        return shlex.join(self.words) if self.text is None else self.text
+
 
 class Budget(msgspec.Struct, frozen=True):
     """What a run may use; None: as much as it takes. `wall` is in seconds."""
@@ -53,6 +57,10 @@ class Budget(msgspec.Struct, frozen=True):
     tokens: int | None = None
     cost_usd: float | None = None
     wall: float | None = None
+
+    def __str__(self) -> str:
+        parts = {"tokens": self.tokens, "cost_usd": self.cost_usd, "wall": self.wall}
+        return ", ".join(f"{name}={value:.15g}" for name, value in parts.items() if value is not None)
 
 
 def _key(name: str, kind: str, default: Any, doc: str, *, flag: str | None = None, **more: Any) -> Key:
