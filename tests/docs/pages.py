@@ -36,6 +36,7 @@ _SWAPS = (
     (re.compile(r"\b\d+(\.\d+)? s\b|\b\d+m\d\ds\b"), "TOOK"),
     (re.compile(r"^ +\d+\.\d{3}(?=  )", re.MULTILINE), "AT"),
     (re.compile(r"\bpid \d+"), "pid N"),
+    (re.compile(r"\b[0-9a-f]{12}\b"), "COMMIT"),
     (re.compile(r"\b\d+ jobs|\bjobs \d+"), "N jobs"),
     (re.compile(r" +"), " "),
     (re.compile(r" +$", re.MULTILINE), ""),

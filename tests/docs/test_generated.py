@@ -15,6 +15,7 @@ from weft.cli.main import cli
 from weft.core.status import diagram
 from weft.fronts.flow import check, tags
 from weft.fronts.plan.codes import CODES as PLAN_CODES
+from weft.fronts.plan.config import KEYS
 from weft.kinds import Setting
 from weft.runtimes import registry
 from weft.text import expressions
@@ -76,6 +77,22 @@ def settings() -> str:
     return "\n".join(lines)
 
 
+def plan_settings() -> str:
+    lines = ["| key | flag | default | meaning |", "|---|---|---|---|"]
+    for key in KEYS:
+        flag = f"`{key.flag}`, `--no-{key.flag[2:]}`" if key.kind == "boolean" else f"`{key.flag}`"
+        words = f" ({', '.join(f'`{word}`' for word in key.words)})" if key.words else ""
+        default = "" if key.default in (None, ()) else f"`{_written(key.default)}`"
+        lines.append(f"| `{key.name}` | {flag} | {default} | {cell(key.doc)}{words} |")
+    return "\n".join(lines)
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def options_of(name: str) -> list[str]:
     command = cli.get_command(Context(cli), name)
     assert command is not None
@@ -92,6 +109,7 @@ def cell(text: str) -> str:
         ("lifecycle.md", "", lifecycle),
         ("errors.md", "", codes),
         ("cli.md", ": settings", settings),
+        ("plans.md", ": settings", plan_settings),
         ("language.md", ": steps", steps),
         ("language.md", ": functions", functions),
         ("language.md", ": missing", missing),

@@ -122,6 +122,7 @@ class PlanLines:
     def __init__(self, out: Out) -> None:
         self._out = out
         self._began: float | None = None
+        self._heard: set[str] = set()
 
     def event(self, report: Report, event: Event, /) -> None:
         if self._began is None:
@@ -130,8 +131,10 @@ class PlanLines:
             self._out.line(event_line(event, report.workflow, self._began))
             return
         line = told(event)
-        if line is not None:
-            self._out.line(f"{max(0.0, event.at - self._began):9.3f}  {line[0]}  {one_line(line[1], 600)}")
+        if line is None or (line[1] == "done" and line[0] not in self._heard):  # it was done before this sitting
+            return
+        self._heard.add(line[0])
+        self._out.line(f"{max(0.0, event.at - self._began):9.3f}  {line[0]}  {one_line(line[1], 600)}")
 
     def notice(self, text: str, /) -> bool:
         return False
