@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -170,6 +171,19 @@ def test_an_edited_task_is_refused_by_name_and_a_new_one_just_runs(make: Make) -
     assert {n for _, n in ground.calls()[count:]} == {2}
     assert ground.files()["task-2.md"] == "otherwise\n"
     assert ground.run().out == "nothing to do: every task is done\n"
+
+
+def test_a_branch_goes_whose_work_tree_was_gone_when_the_end_came(make: Make) -> None:
+    ground = make(SCRIPT)
+    ground.write(PLAN)
+    killed_at(ground, "address:3:start")
+    (tree,) = ground.worktrees()
+    shutil.rmtree(tree)  # as the end may come in the middle of removing it
+    ground.git("worktree", "prune")
+    assert len(ground.branches()) == 2
+    said = ground.run()
+    assert said.code == 0, said.all
+    check_done(ground)
 
 
 def test_two_runs_at_once_are_one_run_and_an_exit_code(make: Make) -> None:

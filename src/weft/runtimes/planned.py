@@ -116,12 +116,16 @@ class Sweep:
 
     async def run(self, ctx: AttemptContext, settings: Mapping[str, Any], given: object) -> object:
         """None. The branch goes, too, when it is where the task left it."""
-        from weft.runtimes.worktrees import list_worktrees, remove_worktree
+        from weft.runtimes.worktrees import list_worktrees, remove_branch, remove_worktree
 
         repository = await repository_of(ctx, settings)
         place = settings["place"]
-        if place["path"] is not None and any(t.path == place["path"] for t in list_worktrees(repository)):
+        if place["path"] is None:
+            return None
+        if any(tree.path == place["path"] for tree in list_worktrees(repository)):
             await remove_worktree(repository, tree_of(repository, place), tip=settings["tip"])
+        else:  # the end came when the work tree was gone, and its branch was not
+            await remove_branch(repository, place["branch"], settings["tip"])
         return None
 
 

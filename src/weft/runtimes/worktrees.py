@@ -84,10 +84,16 @@ async def remove_worktree(repository: Repository, tree: Tree, *, tip: str | None
     await asyncio.to_thread(_delete, Path(tree.path))
     async with repository.lock:
         await asyncio.to_thread(_delete, Path(tree.gitdir))
-        if tip is None or tree.branch is None:
-            return False
-        code, _, _ = await repository.result("update-ref", "-d", f"refs/heads/{tree.branch}", checked_commit(tip))
-        return not code
+    return tip is not None and tree.branch is not None and await remove_branch(repository, tree.branch, tip)
+
+
+async def remove_branch(repository: Repository, branch: str, tip: str) -> bool:
+    """Delete a branch that is at the commit `tip`; whether it went. Another one stays."""
+    async with repository.lock:
+        code, _, _ = await repository.result(
+            "update-ref", "-d", f"refs/heads/{checked_branch(branch)}", checked_commit(tip)
+        )
+    return not code
 
 
 def list_worktrees(repository: Repository, branches: str = "weft/", folder: Path | None = None) -> tuple[Tree, ...]:
