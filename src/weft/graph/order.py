@@ -7,6 +7,8 @@ ends. Who adds nodes after what they need never pays for more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class Order:
     """Nodes are numbers, counted from 0 as they are added."""
@@ -17,24 +19,30 @@ class Order:
         self._place: list[int] = []
         self._after: list[list[int]] = []
         self._before: list[list[int]] = []
-        self._edges: set[tuple[int, int]] = set()
+        self._edges: set[tuple[int, int]] | None = None
+        """Made when an edge is added between nodes that are there: who only adds nodes does not pay for it."""
 
-    def add(self) -> int:
-        """A new node, last in the order."""
-        self._place.append(len(self._place))
+    def add(self, needs: Sequence[int] = ()) -> int:
+        """A new node, last in the order, that needs these nodes (each named once)."""
+        node = len(self._place)
+        self._place.append(node)
         self._after.append([])
-        self._before.append([])
-        return len(self._place) - 1
+        self._before.append(list(needs))
+        after = self._after
+        for other in needs:
+            after[other].append(node)
+        if self._edges is not None:
+            self._edges.update([(other, node) for other in needs])
+        return node
 
     def drop_last(self) -> None:
         """Take back the node that was added last, with its edges."""
         node = len(self._place) - 1
         for other in self._after[node]:
             self._before[other].remove(node)
-            self._edges.discard((node, other))
         for other in self._before[node]:
             self._after[other].remove(node)
-            self._edges.discard((other, node))
+        self._edges = None
         gap = self._place.pop()
         self._after.pop()
         self._before.pop()
@@ -58,6 +66,8 @@ class Order:
         """`second` needs `first`. Returns a cycle that this would close, from `second` to `first`, and then adds
         nothing; else an empty list.
         """
+        if self._edges is None:
+            self._edges = {(other, node) for node, needs in enumerate(self._before) for other in needs}
         if (first, second) in self._edges:
             return []
         if first == second:

@@ -42,33 +42,32 @@ class Building:
         known = self.tasks
         needs = [need if type(need) is str and need in known else self.resolve(need) for need in task.settings.needs]
         names = references(task)
-        node = self.order.add()
-        self.tasks[id] = task
-        self._index[id] = node
+        if id in names:
+            raise CycleError([id, id])
+        index = self._index
+        before = dict.fromkeys([index[name] for name in (*needs, *names) if name in known])
+        node = self.order.add(list(before))
+        known[id] = task
+        index[id] = node
         self._ids.append(id)
-        try:
-            if id in names:
-                raise CycleError([id, id])
-            self._connect_new(node, [*needs, *(name for name in names if name in self.tasks)], id)
-        except BaseException:
-            self.order.drop_last()
-            self._ids.pop()
-            del self.tasks[id], self._index[id]
-            raise
+        if self._awaited:
+            self._connect_waiting(node, id)
         for name in names:
             if name not in known:
                 self._awaited.setdefault(name, []).append(node)
-        if self._awaited:
-            self._awaited.pop(id, None)
         self._remember(task, id)
         self.version += 1
 
-    def _connect_new(self, node: int, needs: list[str], id: str) -> None:  # noqa: A002 - the API's name
-        for need in needs:
-            self.order.connect(self._index[need], node)
+    def _connect_waiting(self, node: int, id: str) -> None:  # noqa: A002 - the API's name
+        """Tasks that were added before have a parameter of that name. Raises CycleError; the new task is then gone."""
         for waiting in self._awaited.get(id, ()):
             if cycle := self.order.connect(node, waiting):
-                raise self._cycle(cycle)
+                error = self._cycle(cycle)
+                self.order.drop_last()
+                self._ids.pop()
+                del self.tasks[id], self._index[id]
+                raise error
+        self._awaited.pop(id, None)
 
     def connect(self, prerequisite: object, dependent: object) -> None:
         """`dependent` runs after `prerequisite`. Raises UnknownTaskError, CycleError; the graph is then as it was."""
