@@ -186,6 +186,35 @@ def test_a_branch_goes_whose_work_tree_was_gone_when_the_end_came(make: Make) ->
     check_done(ground)
 
 
+def test_a_task_that_is_done_after_its_followers_takes_nothing_of_theirs_away(make: Make) -> None:
+    ground = make({**SCRIPT, "execute:1": [["exit", 1]]})
+    ground.write("1 2 3")
+    ground.settle(continue_with_remaining_tasks=True)
+    process = ground.start_run()
+    until(lambda: "execute:3:start" in boundaries(ground))
+    kill(process)
+    ground.agents.set(SCRIPT)
+    said = ground.run()
+    assert said.code == 0, said.all
+    assert ground.history() == usual_history([2, 1, 3])
+    assert ground.files() == FILES
+    assert ground.tidy()
+
+
+def test_a_review_that_fails_twice_is_begun_anew_twice(make: Make) -> None:
+    ground = make({**SCRIPT, "address": [["exit", 1]]})
+    ground.write("1 2")
+    for _ in range(3):
+        assert ground.run().code == 1
+    assert ground.calls() == [("plan", 1), ("execute", 1), *[("address", 1)] * 3]
+    ground.agents.set(SCRIPT)
+    said = ground.run()
+    assert said.code == 0, said.all
+    assert ground.history() == usual_history([1, 2])
+    assert ground.run().out == "nothing to do: every task is done\n"
+    assert ground.run("--task", "2").out == "nothing to do: every task is done\n"
+
+
 def test_two_runs_at_once_are_one_run_and_an_exit_code(make: Make) -> None:
     ground = make({**SCRIPT, "execute:1": [["wait_for", "/nonexistent/never"]]})
     ground.write("1")

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft import event_types as events
+from weft.app.planhistory import begins_anew, history_of
 from weft.app.planning import PlanOutcome, PlanRequest, Ready, prepare, reviewer_of
 from weft.app.running import NOBODY, Audience, end_children, sit
 from weft.app.summary import nothing_to_do, standing_of, summed_up
 from weft.errors import ChangedError, OwnedError
-from weft.fronts.plan.compile import Setting, compile_plan, known_tasks
-from weft.graph.model import node_path, walk_paths
+from weft.fronts.plan.compile import Setting, compile_plan, parts_of
+from weft.graph.model import walk_paths
 from weft.graph.work import Program
+from weft.values import digest
 
 if TYPE_CHECKING:
     from weft.engine.sitting import Sitting
@@ -174,23 +176,27 @@ def _resumed(
     facts.scan(journal.read())
     if facts.finished == "cancelled":
         return None
-    known, ids, done, unreviewed = _known(journal)
-    changed, lines = _edited(ready, known)
+    history = history_of(journal)
+    changed, lines = _edited(ready, history.digests)
     if lines and not request.accept_changes:
         hint = "--accept-changes runs them again; or restore their text"
         raise ChangedError("tasks were edited since they ran: " + "; ".join(lines), lines, hint=hint)
-    left = [task for task in ready.tasks if task.number not in done or f"task-{task.number}" in changed]
+    left = [task for task in ready.tasks if task.number not in history.done or f"task-{task.number}" in changed]
     if not left and facts.finished in ("succeeded", "issues"):
         journal.close()
         return run_id, program, lambda: None, None
-    changed |= {path: "it failed" for path in unreviewed if path.partition("/")[0] not in changed}
+    parts = parts_of(ready.tasks, ready.config)
+    alone = {part.tasks[0].number for part in parts if not part.parallel}
+    anew = begins_anew(history, ready.tasks, alone)
+    changed |= {path: why for path, why in anew.items() if path.partition("/")[0] not in changed}
     if facts.finished not in ("", "waiting"):  # what waits has its work in the tree
         _refuse_unready(ready, allow_dirty=request.allow_dirty or not ready.config["commit"])
     now = {path for _, path, _ in walk_paths(program.graph)}
-    edited = bool(changed) or now != ids or program.digest != facts.digest
+    stamp = digest([program.digest, journal.epoch]) if changed else program.digest  # what is put aside is an edit
+    edited = now != history.ids or stamp != facts.digest
     facts.turn()
     if edited:
-        facts.edit(program.digest, changed)
+        facts.edit(stamp, changed)
     if facts.edited:
         facts.number(journal.read())
     plan = node_plan(program.graph, digests=True) if edited else ()
@@ -198,36 +204,12 @@ def _resumed(
         at=time.time(),
         epoch=journal.epoch,
         changed=changed,
-        document_digest=program.digest,
+        document_digest=stamp,
         settings=_facts(ready),
         plan=plan,
     )
     sitting = _sitting(program, journal, _options(ready), audience)
     return run_id, program, lambda: sitting.resume(facts, resumed), sitting
-
-
-def _known(journal: Journal) -> tuple[dict[int, str], set[str], set[int], set[str]]:
-    """Of all sittings: the digests of tasks by number, the node paths of the last, the tasks that are done, and what
-    begins anew where a review has failed: its rounds, or all of it when the folding did.
-    """
-    known: dict[int, str] = {}
-    ids: set[str] = set()
-    well: set[str] = set()
-    failed: set[str] = set()
-    for batch in journal.read():
-        for event in batch:
-            if isinstance(event, events.RunStarted | events.RunResumed) and event.plan:
-                known |= known_tasks({node.id: node.digest for node in event.plan})
-                ids = {node.id for node in event.plan}
-                well -= set(getattr(event, "changed", {}))
-            elif isinstance(event, events.BlockSucceeded):
-                well.add(node_path(event.path))
-                failed.discard(node_path(event.path))
-            elif isinstance(event, events.BlockFailed):
-                failed.add(node_path(event.path))
-    done = {n for n in known if f"task-{n}" in well and f"review-{n}" in well}
-    heads = [f"review-{n}" for n in known if f"review-{n}" in failed]
-    return known, ids, done, {f"{head}/phase" if f"{head}/phase" in failed else head for head in heads}
 
 
 def _edited(ready: Ready, known: Mapping[int, str]) -> tuple[dict[str, str], list[str]]:
