@@ -126,6 +126,50 @@ def test_a_hundred_random_moments(make: Make, seed: int) -> None:
     at_random(make, seed)
 
 
+NOT_FIXED = ["sh", "-c", 'test -e "task-$WEFT_PLAN_TASK.fixed" || echo "task-$WEFT_PLAN_TASK.txt:1: not fixed"']
+"""A reviewer that looks at the task at hand only."""
+
+
+def any_mixture(make: Make, seed: int) -> None:
+    """Agents that fail here and there, kills, other settings; in the end all is well, and everything is there once."""
+    draw = random.Random(seed)
+    ground = make(SCRIPT)
+    numbers = range(1, draw.randint(3, 5))
+    ground.write(" ".join(f"{n}{draw.choice(['', 'p', 'p'])}" for n in numbers))
+    for _ in range(draw.randint(1, 3)):
+        bad = [f"{phase}:{n}" for n in numbers for phase in SCRIPT if draw.random() < 0.2]
+        ground.agents.set({**SCRIPT, **{key: [["write", "half.txt", key], ["exit", 1]] for key in bad}})
+        ground.settle(NOT_FIXED, continue_with_remaining_tasks=draw.random() < 0.7, max_parallel=draw.choice([1, 2, 4]))
+        filters = draw.choice([(), (), ("--task", "2"), ("--from-task", "2")])
+        process = ground.start_run(*filters)
+        try:
+            process.communicate(timeout=draw.choice([90, draw.uniform(0.3, 6)]))
+        except subprocess.TimeoutExpired:
+            kill(process)
+    ground.agents.set(SCRIPT)
+    ground.settle(NOT_FIXED, max_parallel=draw.choice([1, 4]))
+    said = ground.run()
+    assert said.code == 0, (seed, said.all)
+    assert sorted(ground.history()) == sorted(usual_history(numbers)), seed
+    assert "half.txt" not in ground.files()
+    assert sorted(ground.files()) == sorted(
+        ["README", *(f"task-{n}.{end}" for n in numbers for end in ("txt", "fixed"))]
+    )
+    assert ground.tidy(), (seed, ground.git("status", "--porcelain"), ground.worktrees(), ground.branches())
+    assert ground.run().out == "nothing to do: every task is done\n"
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_failures_and_kills_in_a_mixture_come_to_the_same(make: Make, seed: int) -> None:
+    any_mixture(make, seed)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("seed", range(100, 160))
+def test_failures_and_kills_in_any_mixture(make: Make, seed: int) -> None:
+    any_mixture(make, seed)
+
+
 def test_only_what_is_missing_of_a_block_runs_and_side_by_side(make: Make) -> None:
     ground = make({**SCRIPT, "plan:3": [["exit", 1]], "plan:4": [["exit", 1]]})
     ground.write("1 2p 3p 4p")

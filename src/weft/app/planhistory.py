@@ -4,6 +4,9 @@ A node that acts on the repository's own tree was told, when it began, at which 
 attempt has left is taken back to there. That holds only while nothing else has come onto the branch. When a task that
 failed is done later than its followers, or before what was interrupted, going back would take their commits away. So
 where another task has committed since, or will before it is its turn, what stands on such a commit is put aside.
+
+And what was interrupted has something in that tree. When it is not what goes on first (another selection of tasks,
+other settings), somebody else would find it there: then it is taken out before anything starts, and done again later.
 """
 
 from __future__ import annotations
@@ -14,12 +17,13 @@ import msgspec
 
 from weft import event_types as events
 from weft.fronts.plan.compile import known_tasks
-from weft.fronts.plan.document import Task
+from weft.fronts.plan.segments import Segment
 from weft.graph.model import node_path
 from weft.journal.base import Journal
 
 _PLACES = ("place", "onto", "at")
 """The last parts of paths that say at which commit something begins."""
+_AGENTS = ("plan", "execute", "ask", "address")
 _MOVES = ("commit", "fold")
 """And of those that bring commits onto a branch."""
 
@@ -38,6 +42,14 @@ class History(msgspec.Struct):
     """When something last was told where it begins, by its task or review: positions in the journal."""
     moved: dict[str, int] = {}
     """When it last has committed or folded."""
+    bases: dict[str, str] = {}
+    """The commits at which they began."""
+    trees: set[str] = set()
+    """Those that have a work tree of their own."""
+    shared: set[str] = set()
+    """And those that share the repository's with others."""
+    owner: str | None = None
+    """The task or review of which something may be in the repository's own tree."""
 
     @property
     def done(self) -> set[int]:
@@ -63,7 +75,11 @@ def history_of(journal: Journal) -> History:
             elif isinstance(event, events.BlockFailed):
                 found.failed.add(node_path(event.path))
             elif isinstance(event, events.AttemptSucceeded):
-                _note(found, node_path(event.path), position)
+                _note(found, event, position)
+            elif isinstance(event, events.AttemptStarted | events.AttemptFailed):
+                head, _, last = node_path(event.path).partition("/")[0], "", event.path.rpartition("/")[2]
+                if last in _AGENTS and head not in found.trees | found.shared:
+                    found.owner = head if isinstance(event, events.AttemptStarted) else None
     return found
 
 
@@ -71,33 +87,63 @@ def _is_within(path: str, changed: dict[str, str]) -> bool:
     return any(path == name or path.startswith(f"{name}/") for name in changed)
 
 
-def _note(found: History, path: str, position: int) -> None:
-    head, _, last = path.partition("/")[0], "", path.rpartition("/")[2]
+def _note(found: History, event: events.AttemptSucceeded, position: int) -> None:
+    path = node_path(event.path)
+    head, last = path.partition("/")[0], path.rpartition("/")[2]
     if last in _PLACES:
+        place = msgspec.json.decode(event.output)
         found.began[head] = position
+        found.bases[head] = place["base"]
+        found.trees.discard(head)
+        found.shared.discard(head)
+        if place["path"] is not None:
+            found.trees.add(head)
+        elif place.get("shared"):
+            found.shared.add(head)
     elif last in _MOVES:
         found.moved[head] = position
         found.well.add(path)
+        if found.owner == head:
+            found.owner = None
 
 
-def begins_anew(history: History, tasks: Sequence[Task], alone: set[int]) -> dict[str, str]:
-    """Node paths of what is put aside, with reasons; `alone` are the tasks that work in the repository's own tree."""
+class Anew(msgspec.Struct, frozen=True):
+    """What begins anew: node paths with reasons. With `base`, the repository's tree is first put back to that commit
+    (empty: to the one it is at), and what is found in it is kept.
+    """
+
+    paths: dict[str, str]
+    base: str | None = None
+
+
+def begins_anew(history: History, parts: Sequence[Segment]) -> Anew:
+    """What is put aside when a run goes on with these segments."""
     anew: dict[str, str] = {}
-    moves = False
-    for number in (task.number for task in tasks):
-        if f"task-{number}" not in history.well:
-            failed = f"task-{number}" in history.failed
-            if number in alone and (moves or failed or _is_stale(history, f"task-{number}")):
-                anew[f"task-{number}/place"] = "it failed" if failed else "the branch has moved"
-            moves = True
-        head = f"review-{number}"
-        if head not in history.well:
-            failed = head in history.failed
-            if failed or moves or _is_stale(history, head):
-                folded = f"{head}/fold" in history.well
-                anew[f"{head}/phase" if folded else head] = "it failed" if failed else "the branch has moved"
-            moves = True
-    return anew
+    order = [head for part in parts for kind in ("task", "review") for head in _heads(kind, part)]
+    left = [head for head in order if head not in history.well]
+    alone = {f"task-{part.tasks[0].number}" for part in parts if not part.parallel}
+    for position, head in enumerate(left):
+        failed = head in history.failed
+        why = "it failed" if failed else "the branch has moved"
+        gone = failed or position > 0 or _is_stale(history, head)
+        if head.startswith("review-"):
+            if gone:
+                anew[f"{head}/phase" if f"{head}/fold" in history.well else head] = why
+        elif head in history.bases and head not in history.trees | history.shared and (gone or head not in alone):
+            anew[f"{head}/place"] = why
+    owner = history.owner
+    if owner is None or (left[:1] == [owner] and not any(path.partition("/")[0] == owner for path in anew)):
+        return Anew(anew)
+    if owner.startswith("task-"):
+        anew.pop(f"{owner}/place", None)
+        anew[owner] = "what it had done was taken out of the tree"
+    else:
+        anew.setdefault(f"{owner}/phase", "what it had done was taken out of the tree")
+    return Anew(anew, "" if _is_stale(history, owner) else history.bases.get(owner, ""))
+
+
+def _heads(kind: str, part: Segment) -> list[str]:
+    return [f"{kind}-{task.number}" for task in part.tasks]
 
 
 def _is_stale(history: History, head: str) -> bool:

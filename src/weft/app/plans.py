@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft import event_types as events
 from weft.app.planhistory import begins_anew, history_of
-from weft.app.planning import PlanOutcome, PlanRequest, Ready, prepare, reviewer_of
+from weft.app.planning import PLANS, PlanOutcome, PlanRequest, Ready, prepare, reviewer_of
 from weft.app.running import NOBODY, Audience, end_children, sit
 from weft.app.summary import nothing_to_do, standing_of, summed_up
 from weft.errors import ChangedError, OwnedError
@@ -26,6 +26,7 @@ from weft.values import digest
 if TYPE_CHECKING:
     from weft.engine.sitting import Sitting
     from weft.journal.base import Journal, Store
+    from weft.runtimes.git import Repository
 
 # -- running ----------------------------------------------------------------------------------------------------------
 
@@ -114,25 +115,44 @@ def _started(
 
 def _refuse_unready(ready: Ready, *, allow_dirty: bool) -> None:
     """Raise GitError when the repository is in no state to begin with: dirty, without commits, in a merge."""
+    from weft.runtimes.gitstate import ready as standing
+
+    _in_repository(ready, lambda repository: standing(repository, allow_dirty=allow_dirty))
+
+
+def _put_back(ready: Ready, base: str, kept: Path) -> None:
+    """Put the repository's tree back to the commit `base` (empty: to the one it is at); what was in it is kept."""
+    from weft.runtimes.gitstate import head
+    from weft.runtimes.worktrees import reset_worktree, save_patch
+
+    async def work(repository: Repository) -> None:
+        at = base or await head(repository)
+        await save_patch(repository, repository.tree, at, kept)
+        await reset_worktree(repository, repository.tree, at)
+
+    _in_repository(ready, work)
+
+
+def _in_repository(ready: Ready, work: Callable[[Repository], Coroutine[Any, Any, Any]]) -> None:
+    """Do something with the repository before the run does."""
     import asyncio
 
     from weft.backends.children import Children
     from weft.runtimes.git import open_repository
-    from weft.runtimes.gitstate import ready as standing
 
-    async def look() -> None:
+    async def whole() -> None:
         children = Children()
         await children.start()
         try:
             repository = await open_repository(children, ready.repo, env=os.environ, state=ready.state)
             try:
-                await standing(repository, allow_dirty=allow_dirty)
+                await work(repository)
             finally:
                 repository.close()
         finally:
             await children.close()
 
-    asyncio.run(look())
+    asyncio.run(whole())
 
 
 def _setting(ready: Ready, request: PlanRequest, run_id: str) -> Setting:
@@ -185,12 +205,13 @@ def _resumed(
     if not left and facts.finished in ("succeeded", "issues"):
         journal.close()
         return run_id, program, lambda: None, None
-    parts = parts_of(ready.tasks, ready.config)
-    alone = {part.tasks[0].number for part in parts if not part.parallel}
-    anew = begins_anew(history, ready.tasks, alone)
-    changed |= {path: why for path, why in anew.items() if path.partition("/")[0] not in changed}
+    anew = begins_anew(history, parts_of(ready.tasks, ready.config))
+    changed |= {path: why for path, why in anew.paths.items() if path.partition("/")[0] not in changed}
+    keeps = request.allow_dirty or not ready.config["commit"]
     if facts.finished not in ("", "waiting"):  # what waits has its work in the tree
-        _refuse_unready(ready, allow_dirty=request.allow_dirty or not ready.config["commit"])
+        _refuse_unready(ready, allow_dirty=keeps)
+    elif anew.base is not None and not keeps:
+        _put_back(ready, anew.base, ready.state / PLANS / run_id / f"{history.owner}-{journal.epoch}-left.patch")
     now = {path for _, path, _ in walk_paths(program.graph)}
     stamp = digest([program.digest, journal.epoch]) if changed else program.digest  # what is put aside is an edit
     edited = now != history.ids or stamp != facts.digest
