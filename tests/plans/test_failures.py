@@ -83,6 +83,43 @@ def test_siblings_of_a_failed_task_are_folded_and_reviewed_and_the_run_stops_the
     assert ground.tidy()
 
 
+def test_work_trees_of_a_run_that_was_forgotten_are_listed_and_stay(make: Make) -> None:
+    ground = make({"execute:2": [["exit", 9]]})
+    ground.write("1p 2p")
+    ground.settle(reviewer=None)
+    assert ground.run().code == 1
+    (tree,) = ground.worktrees()
+    branch = ground.branches()[1]
+    assert ground.weft("plan", "reset", str(ground.plan), *ground.where(), "--yes").out == (
+        f"1 run forgotten\nleft by it: {tree} (branch {branch})\n"
+    )
+    line = f"left by another run: {tree} (branch {branch})"
+    assert line in ground.weft("plan", "status", str(ground.plan), *ground.where()).out.splitlines()
+    ground.write("3")
+    said = ground.run()
+    assert said.code == 0, said.all
+    assert line in said.out.splitlines()
+    assert ground.summary()["orphans"] == [{"worktree": tree, "branch": branch}]
+    assert ground.worktrees() == [tree]
+
+
+def test_what_is_not_committed_is_left_in_the_tree_and_never_thrown_away(make: Make) -> None:
+    ground = make({"execute:2": [["write", "half.txt", "half\n"], ["exit", 9]]})
+    ground.write("1p 2p 3p 4")
+    ground.settle(reviewer=None, commit=False, continue_with_remaining_tasks=True)
+    said = ground.run()
+    assert said.code == 2, said.all
+    assert ground.summary()["completed"] == [1, 3, 4]
+    assert ground.history() == []
+    status = {line[3:] for line in ground.git("status", "--porcelain").splitlines()}
+    assert status == {"half.txt", "task-1.txt", "task-3.txt", "task-4.txt"}
+    ground.agents.set({"plan": [["print", "a plan"]], "execute": [["write", "task-{task}.txt", "made\n"]]})
+    said = ground.run()
+    assert said.code == 0, said.all
+    assert "?? task-2.txt" in ground.git("status", "--porcelain").splitlines()
+    assert (ground.repo / "task-4.txt").exists()
+
+
 def test_without_a_block_a_failed_task_stops_the_run_and_leaves_a_clean_tree(make: Make) -> None:
     ground = make({"execute:2": [["write", "half.txt", "half\n"], ["exit", 9]]})
     ground.write("1p 2p 3")

@@ -256,12 +256,19 @@ def status(request: PlanRequest) -> dict[str, Any]:
     return standing_of(ready, store, found)
 
 
-def reset(request: PlanRequest) -> list[str]:
-    """Forget the runs of a plan; returns their ids. Raises OwnedError when one goes on."""
+def reset(request: PlanRequest) -> tuple[list[str], list[tuple[str, str | None]]]:
+    """Forget the runs of a plan; returns their ids, and path and branch of the work trees that they leave behind.
+    Raises OwnedError when one goes on.
+    """
+    from weft.runtimes.git import discover
+    from weft.runtimes.worktrees import worktrees_at
+
     ready = prepare(request)
     store = store_of(ready.state)
     removed: list[str] = []
     while (found := latest(store, ready.path)) is not None:
         store.remove(found)
         removed.append(found)
-    return removed
+    heads = tuple(f"weft/{run_id}/" for run_id in removed)
+    trees = worktrees_at(discover(ready.repo))
+    return removed, [(tree.path, tree.branch) for tree in trees if (tree.branch or "").startswith(heads)]

@@ -11,6 +11,7 @@ from weft.app.planning import PlanOutcome, Ready, unreviewed
 from weft.errors import EXIT_CAPPED, EXIT_FAILED
 from weft.fronts.plan.config import Command
 from weft.results import RunResult
+from weft.runtimes.failures import GitError
 
 if TYPE_CHECKING:
     from weft.app.running import Outcome
@@ -62,6 +63,7 @@ def summary_of(ready: Ready, run_id: str, result: RunResult) -> dict[str, Any]:
         "conflicts": [t["task"] for t in tasks if any(e["type"] == "Conflict" for e in t["errors"])],
         "remaining_findings": {str(t["task"]): t["findings"] for t in tasks if t["findings"]},
         "review_skipped": unreviewed(ready.config),
+        "orphans": orphans(ready, run_id),
         "duration": result.duration,
     }
 
@@ -132,6 +134,19 @@ def _output(node: Any) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def orphans(ready: Ready, run_id: str | None) -> list[dict[str, Any]]:
+    """Work trees of other runs, which nobody goes on with. They are never removed without being asked for."""
+    from weft.runtimes.git import discover
+    from weft.runtimes.worktrees import worktrees_at
+
+    try:
+        trees = worktrees_at(discover(ready.repo))
+    except GitError:  # an agent has deleted the repository
+        return []
+    own = f"weft/{run_id}/"
+    return [{"worktree": t.path, "branch": t.branch} for t in trees if not (t.branch or "").startswith(own)]
+
+
 def used(store: Store, run_id: str) -> dict[str, Any]:
     """Tokens and cost in all sittings, as far as agents report them; None where none did."""
     tokens = cost = 0.0
@@ -188,7 +203,7 @@ def standing_of(ready: Ready, store: Store, run_id: str | None) -> dict[str, Any
     """How each task stands, also while the run goes on."""
     if run_id is None:
         tasks = [{"task": task.number, "title": task.title, "status": "not started"} for task in ready.tasks]
-        return {"run": None, "status": "never ran", "tasks": tasks}
+        return {"run": None, "status": "never ran", "tasks": tasks, "orphans": orphans(ready, None)}
     from weft.app.inspection import Inspection
 
     seen = Inspection(store, run_id)

@@ -162,6 +162,8 @@ def _show_tasks(summary: dict[str, Any], now: Streams) -> None:
             now.out.line(f"  left: {one_line(finding['message'], 200)}")
         if task.get("worktree"):
             now.out.line(f"  its work tree is kept: {one_line(task['worktree'])} (branch {task['branch']})")
+    for tree in summary.get("orphans", ()):
+        now.out.line(f"left by another run: {one_line(tree['worktree'])} (branch {tree['branch']})")
     if summary.get("review_skipped"):
         now.out.line(f"nobody reviewed: {one_line(summary['review_skipped'])}")
     if summary.get("run"):
@@ -225,13 +227,17 @@ def prompt(goal: str | None) -> int:
 def reset(plan_file: str | None, config_file: str | None, yes: bool, **given: Any) -> int:
     """Forget what is on record of PLAN."""
     from weft.app import plans
+    from weft.cli.terminal import one_line
 
     request = _request(plan_file, config_file, given)
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("this forgets what is done, and nobody can be asked", hint="--yes if you mean it")
         click.confirm("Forget what is on record of this plan?", abort=True)
-    removed = plans.reset(request)
+    removed, left = plans.reset(request)
     word = "run" if len(removed) == 1 else "runs"
-    streams().out.line(f"{len(removed)} {word} forgotten")
+    out = streams().out
+    out.line(f"{len(removed)} {word} forgotten")
+    for path, branch in left:
+        out.line(f"left by {'it' if len(removed) == 1 else 'them'}: {one_line(path)} (branch {branch})")
     return 0

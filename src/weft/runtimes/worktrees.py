@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from weft.runtimes.failures import GitError
-from weft.runtimes.git import Repository, Tree, checked_branch, checked_commit
+from weft.runtimes.git import Place, Repository, Tree, checked_branch, checked_commit
 from weft.runtimes.gitstate import commit_of, contents, outside_state
 
 TRIES = 4
@@ -59,7 +59,7 @@ async def _add(repository: Repository, path: Path, branch: str, base: str) -> No
                 "worktree", "add", "--quiet", "--no-checkout", "--no-track", "-b", branch, "--", str(path), base
             )
         except BaseException as error:
-            for admin in _admins(repository):
+            for admin in _admins(repository.place):
                 if _path_of(admin) == str(path):
                     shutil.rmtree(admin, ignore_errors=True)
             shutil.rmtree(path, ignore_errors=True)
@@ -102,9 +102,14 @@ def list_worktrees(repository: Repository, branches: str = "weft/", folder: Path
     Runs no program. A folder that is gone is listed too: what git knows of it is left. `branch` is what is checked
     out, None when that is no branch.
     """
+    return worktrees_at(repository.place, branches, folder)
+
+
+def worktrees_at(place: Place, branches: str = "weft/", folder: Path | None = None) -> tuple[Tree, ...]:
+    """As `list_worktrees`, of a repository that is not open."""
     inside = None if folder is None else os.path.realpath(folder) + os.sep
     found = []
-    for admin in _admins(repository):
+    for admin in _admins(place):
         path = _path_of(admin)
         branch = _checked_out(admin)
         if path and ((branch or "").startswith(branches) or (inside and path.startswith(inside))):
@@ -249,8 +254,8 @@ def _linked(path: Path) -> str:
     return os.path.realpath((path / ".git").read_text("utf-8", "surrogateescape").strip().removeprefix("gitdir: "))
 
 
-def _admins(repository: Repository) -> list[Path]:
-    folder = Path(repository.place.common) / "worktrees"
+def _admins(place: Place) -> list[Path]:
+    folder = Path(place.common) / "worktrees"
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
