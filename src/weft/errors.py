@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
+    from weft.results import RunResult
     from weft.text.source import Diagnostic, Source
 
 EXIT_OK = 0
@@ -314,7 +315,12 @@ class WorkflowFailed(ExceptionGroup[Exception]):
     """
 
     exit_code = 1
-    result: Any
+    result: RunResult
+
+    if TYPE_CHECKING:
+
+        @property
+        def exceptions(self) -> tuple[NodeFailed, ...]: ...
 
     def __new__(cls, errors: Sequence[NodeFailed], result: Any = None) -> WorkflowFailed:
         message = str(errors[0]) if len(errors) == 1 else f"{len(errors)} nodes failed; first: {errors[0]}"

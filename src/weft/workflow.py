@@ -418,8 +418,15 @@ def events(run_id: str, *, journal: Place = ".weft") -> list[Event]:
 # -- small things -----------------------------------------------------------------------------------------------------
 
 
+@overload
+def task(function: Callable[..., Any] | Task, /, *, id: str = "", **settings: Any) -> Task: ...
+@overload
+def task(*, id: str = "", **settings: Any) -> Callable[[Callable[..., Any] | Task], Task]: ...
 def task(function: Any = None, /, *, id: str = "", **settings: Any) -> Any:  # noqa: A002 - the API's name
-    """A task outside of a workflow, to be added to one or given to a combinator; also as a decorator."""
+    """A task outside of a workflow, to be added to one or given to a combinator; also as a decorator.
+
+    `settings` are those of `Workflow.add_task`. Raises InputError for one that cannot be.
+    """
 
     def state(decorated: Any) -> Task:
         return _with_settings(as_task(decorated), settings_of(settings), id)
