@@ -96,10 +96,25 @@ def test_concurrency_must_be_a_whole_number_of_1_or_more(value: Any) -> None:
     assert watch.pulled == 0
 
 
-@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True, "3"])
 def test_a_timeout_must_be_seconds(value: Any) -> None:
     with pytest.raises(ValueError, match="must be a number of seconds above 0"):
         iter_concurrently([1], double, 1, timeout=value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"run": 3}, "3 cannot be called"),
+        ({"retry": 3}, "retry is 3; it must be a weft.Retry"),
+        ({"token": 3}, "token is 3; it must be a weft.CancellationToken"),
+    ],
+)
+def test_an_option_that_cannot_be_is_an_error_at_once(options: dict[str, Any], message: str) -> None:
+    watch = Watch()
+    with pytest.raises(InputError) as caught:
+        drive(run_with_concurrency(watch.items(), **{"run": watch.run, "concurrency": 1, **options}))
+    assert (str(caught.value), watch.pulled) == (message, 0)
 
 
 def test_what_cannot_be_iterated_is_said() -> None:

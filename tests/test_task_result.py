@@ -91,6 +91,20 @@ def test_nor_may_data_have_one(number: float) -> None:
     assert "cost_usd" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"status": "DONE"}, "status is 'DONE'; it must be one of COMPLETE, PARTIAL, BLOCKED, NEEDS_REPLAN"),
+        ({"metrics": {"tokens_used": 3}}, "metrics is {'tokens_used': 3}; it must be a weft.TaskResultMetrics"),
+        ({"error": 3}, "error is 3; it must be a text"),
+    ],
+)
+def test_one_that_is_made_wrong_is_an_error_where_it_is_made(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TaskResult(**{"status": "COMPLETE", **fields})
+    assert (str(caught.value), caught.value.path) == (message, f"$.{next(iter(fields))}")
+
+
 def test_it_does_not_change_and_shares_no_lists() -> None:
     with pytest.raises(AttributeError):
         FULL.status = "COMPLETE"  # type: ignore[misc]

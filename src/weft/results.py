@@ -86,6 +86,9 @@ class TaskResultMetrics(msgspec.Struct, frozen=True, omit_defaults=True):
     cost_usd: NotNegative | None = None
 
 
+_STATUSES = ("COMPLETE", "PARTIAL", "BLOCKED", "NEEDS_REPLAN")
+
+
 class TaskResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a task says of itself.
 
@@ -98,6 +101,16 @@ class TaskResult(msgspec.Struct, frozen=True, omit_defaults=True):
     files_modified: list[str] = []
     observations: list[str] = []
     error: str | None = None
+
+    def __post_init__(self) -> None:
+        """What a checker of types would say, for those who have none. Raises ValidationError."""
+        for field, value, fits, wanted in (
+            ("status", self.status, self.status in _STATUSES, f"one of {', '.join(_STATUSES)}"),
+            ("metrics", self.metrics, isinstance(self.metrics, TaskResultMetrics | None), "a weft.TaskResultMetrics"),
+            ("error", self.error, isinstance(self.error, str | None), "a text"),
+        ):
+            if not fits:
+                raise ValidationError(f"{field} is {value!r}; it must be {wanted}", path=f"$.{field}")
 
     @classmethod
     def parse(cls, data: bytes | str | Mapping[str, Any]) -> TaskResult:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.calls import Call, Thread, calling
 from weft.errors import Cancelled, InputError
+from weft.policy import Retry
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from weft.cancellation import CancellationToken
-    from weft.policy import Retry
 
 BREATH = 256
 """After so many items a worker lets the loop go on, also when its work never waits: else nobody could cancel it."""
@@ -48,8 +48,14 @@ class Workers:
     ) -> None:
         if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
             raise ValueError(f"concurrency is {concurrency!r}; it must be a whole number of 1 or more")
-        if timeout is not None and (isinstance(timeout, bool) or not 0 < timeout < float("inf")):
+        if timeout is not None and not (type(timeout) in (int, float) and 0 < timeout < float("inf")):
             raise ValueError(f"timeout is {timeout!r}; it must be a number of seconds above 0")
+        if not callable(run):
+            raise InputError(f"{run!r} cannot be called", hint="pass the function that is to run for each item")
+        if retry is not None and not isinstance(retry, Retry):
+            raise InputError(f"retry is {retry!r}; it must be a weft.Retry", hint="weft.Retry(max_attempts=3)")
+        if token is not None and not hasattr(token, "raise_if_cancelled"):
+            raise InputError(f"token is {token!r}; it must be a weft.CancellationToken")
         self.waits, self.source = source_of(items)
         self.run = run
         self.concurrency = concurrency

@@ -132,6 +132,8 @@ class Workflow:
         each = as_task(function)
         if settings:
             each = _with_settings(each, settings_of(settings).over(each.settings))
+        if not isinstance(over, str) and not _is_items(over) and not callable(over):
+            raise InputError(f"over is {over!r}; it must be a task, the name of an argument, or items to go over")
         chosen = over if isinstance(over, str) or _is_items(over) else self._building.resolve(over)
         return self.add_task(MapTask(each, chosen, concurrency, ordered=ordered, id=id or ""), id=id, **of_map)
 
@@ -177,7 +179,7 @@ class Workflow:
 
     def check(self, arguments: Mapping[str, Any] | None = None) -> None:
         """Raise what `execute` would raise before anything runs."""
-        self.program_for(arguments or {}, journaled=False)
+        self.program_for(_named(arguments), journaled=False)
 
     def to_mermaid(self) -> str:
         """The workflow as a Mermaid flowchart."""
@@ -239,7 +241,7 @@ class Workflow:
         `estimate` starts only when that fits; a run that it stops ends as `waiting` and is resumed with a larger one.
         """
         how = how_of(schedule, jobs, timeout, token, on_event, backend, budget)
-        given = dict(arguments or {})
+        given = _named(arguments)
         program = self.program_for(given, journaled=journal is not None)
         folder = self._folder()
         return await embedding.execute(program, self._given(given), how, journal, folder=folder, project=folder)
@@ -437,6 +439,7 @@ def task(function: Any = None, /, *, id: str = "", **settings: Any) -> Any:  # n
 def how_of(schedule: str | None, jobs: Any, timeout: Any, token: Any, on_event: Any, backend: Any, budget: Any) -> How:
     """The options of a run, checked. Raises InputError."""
     from weft.budget import Budget
+    from weft.cancellation import CancellationToken
 
     if schedule is not None:
         _one_of("schedule", schedule, SCHEDULES)
@@ -444,6 +447,12 @@ def how_of(schedule: str | None, jobs: Any, timeout: Any, token: Any, on_event: 
         whole("jobs", jobs)
     if budget is not None and not isinstance(budget, Budget):
         raise InputError(f"budget is {budget!r}; it must be a weft.Budget", hint="weft.Budget(tokens=100_000)")
+    if token is not None and not isinstance(token, CancellationToken):
+        raise InputError(f"token is {token!r}; it must be a weft.CancellationToken")
+    if on_event is not None and not callable(on_event):
+        raise InputError(f"on_event is {on_event!r}; it must be a function of an event")
+    if backend is not None and not hasattr(backend, "call"):
+        raise InputError(f"backend is {backend!r}; it must have `call`", hint="weft.testing.ScriptedBackend is one")
     return How(schedule, jobs, seconds("timeout", timeout), token, on_event, backend, budget)
 
 
@@ -480,6 +489,12 @@ def _with_settings(stated: Task, settings: Settings, id: str = "") -> Task:  # n
     changed.settings = settings
     changed.id = id or stated.id
     return changed
+
+
+def _named(arguments: Mapping[str, Any] | None) -> dict[str, Any]:
+    if arguments is not None and not isinstance(arguments, Mapping):
+        raise InputError(f"arguments is {arguments!r}; it must be a dict", hint='arguments={"day": "2026-03-01"}')
+    return dict(arguments or {})
 
 
 def _is_items(over: Any) -> bool:

@@ -197,6 +197,11 @@ def test_installed_packages_are_searched_only_for_unknown_kinds(monkeypatch: pyt
     assert asked == ["weft.runtimes"]
 
 
+def test_only_a_class_can_be_registered() -> None:
+    with pytest.raises(InputError, match="3 is no runtime"):
+        register_runtime(3)  # type: ignore[arg-type]
+
+
 def test_declarations_cost_no_heavy_import() -> None:
     code = (
         "import sys; from weft.runtimes.registry import kind_names, specs; specs(['command'])\n"

@@ -81,6 +81,14 @@ def test_an_empty_generator_gives_an_empty_list() -> None:
     assert mapped(iter([]))["it"].output == []
 
 
+@pytest.mark.parametrize("made", [{1, 2}, frozenset({1, 2}), range(1, 3), (1, 2)])
+def test_what_a_task_gives_is_gone_over_whatever_holds_its_items(made: Any) -> None:
+    flow = weft.Workflow("test")
+    flow.add_task(lambda: made, id="rows")
+    flow.map_task(double, over="rows", id="it")
+    assert sorted(virtual(flow)["it"].output) == [2, 4]
+
+
 def test_items_and_their_index_are_parameters() -> None:
     async def both(item: str, index: int, extra: str = "!") -> str:
         return f"{index}{item}{extra}"

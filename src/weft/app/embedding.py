@@ -58,6 +58,8 @@ def store_at(place: Place, durability: str | None = None) -> Store:
         from weft.journal.memory import MemoryStore
 
         return MemoryStore()
+    if not isinstance(place, str | Path):
+        raise InputError(f"journal is {place!r}; it must be a folder", hint='journal=".weft"')
     if "://" in str(place):
         raise InputError(f"journal={str(place)!r}: journals at an address are not supported yet", hint="name a folder")
     import weft
@@ -373,6 +375,8 @@ def _turned(
 
 def limits_of(given: Mapping[str, Any]) -> dict[str, Limit]:
     """Named limits as a user states them: a number, `"10/s"`, a Limit. Raises InputError."""
+    if not isinstance(given, Mapping):
+        raise InputError(f"limits is {given!r}; it must be a dict", hint='limits={"api": 2, "mail": "10/s"}')
     return {name: _limit(name, value) for name, value in given.items()}
 
 

@@ -167,7 +167,7 @@ def _adapted(cls: type[Any]) -> type[Runtime]:
 
     if not iscoroutinefunction(getattr(cls, "run", None)):
         raise InputError(
-            f"{cls.__name__} is no runtime: it has no `async def run(self, ctx, settings, input)`",
+            f"{getattr(cls, '__name__', cls)} is no runtime: it has no `async def run(self, ctx, settings, input)`",
             hint="a runtime is a class with `kind` (or `spec`) and an async `run`",
         )
     spec = getattr(cls, "spec", None)

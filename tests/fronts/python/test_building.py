@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -254,6 +256,20 @@ def test_what_has_no_name_needs_an_id() -> None:
         ({"on_failure": "ignore"}, "on_failure is 'ignore'; it must be finish, cancel or continue"),
         ({"estimate": {"token": 3}}, "estimate is {'token': 3}; it must be a dict with tokens, cost_usd or both"),
         ({"estimate": {"tokens": -3}}, "estimate has tokens -3; it must be a number of 0 or more"),
+        (
+            {"retry_on": "OSError"},
+            "retry_on is 'OSError'; it must be exception classes, or a function of the exception",
+        ),
+        (
+            {"retry_on": [int]},
+            "retry_on is (<class 'int'>,); it must be exception classes, or a function of the exception",
+        ),
+        ({"compensate": "undo"}, "compensate is 'undo'; it must be a function, a task, or one of weft.undo"),
+        ({"mutex": 3}, "mutex is 3; it must be a list of names"),
+        ({"writes": 3}, "writes is 3; it must be a list of names"),
+        ({"needs": 3}, "3 is no task"),
+        ({"verify_writes": "no"}, "verify_writes is 'no'; it must be True or False"),
+        ({"description": 3}, "description is 3; it must be a text"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_with_what_can(settings: dict[str, Any], message: str) -> None:
@@ -274,6 +290,7 @@ def test_a_setting_that_cannot_be_is_refused_with_what_can(settings: dict[str, A
             {"name": "x", "limits": {"api": 0}},
             "limits: api is 0; it must be how many at once, a rate like '10/s', or a weft.Limit",
         ),
+        ({"name": "x", "limits": ["api"]}, "limits is ['api']; it must be a dict"),
     ],
 )
 def test_a_workflow_that_cannot_be_is_refused(arguments: dict[str, Any], message: str) -> None:
@@ -287,6 +304,59 @@ def test_only_functions_and_tasks_can_be_added() -> None:
         weft.Workflow("test").add_task(nothing(), id="a")  # type: ignore[func-returns-value]
     assert str(raised.value) == "None is neither a function nor a task"
     assert raised.value.hint == "pass the function itself, without calling it"
+    with pytest.raises(weft.InputError) as raised:
+        weft.ParallelTasks([nothing, nothing])
+    assert raised.value.hint == "pass them one by one: *tasks"
+
+
+async def waits() -> None: ...
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_coroutine_that_was_added_by_mistake_is_not_complained_of_twice() -> None:
+    with pytest.raises(weft.InputError, match="is neither a function nor a task"):
+        weft.Workflow("test").add_task(waits(), id="a")
+    gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"arguments": [1]}, "arguments is [1]; it must be a dict"),
+        ({"token": 3}, "token is 3; it must be a weft.CancellationToken"),
+        ({"on_event": 3}, "on_event is 3; it must be a function of an event"),
+        ({"backend": 3}, "backend is 3; it must have `call`"),
+        ({"journal": True}, "journal is True; it must be a folder"),
+        ({"jobs": "4"}, "jobs is '4'; it must be a whole number of 1 or more"),
+        ({"timeout": "30s"}, "timeout is '30s'; it must be a number of seconds above 0"),
+    ],
+)
+def test_an_option_of_a_run_that_cannot_be_is_refused_before_anything_runs(
+    options: dict[str, Any], message: str
+) -> None:
+    ran: list[int] = []
+    flow = weft.Workflow("test")
+    flow.add_task(lambda: ran.append(1), id="a")
+    with pytest.raises(weft.InputError) as raised:
+        flow.run(**options)
+    assert (str(raised.value), ran) == (message, [])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: weft.Retry(max_attempts=0), "Retry: max_attempts is 0; it must be a whole number of 1 or more"),
+        (lambda: weft.Retry(backoff="exp"), "Retry: backoff is 'exp'; it must be fixed, linear or exponential"),
+        (lambda: weft.Retry(base=-1), "Retry: base is -1; it must be a number of seconds, 0 or more"),
+        (lambda: weft.Retry(cap=float("nan")), "Retry: cap is nan; it must be a number of seconds, 0 or more"),
+        (lambda: weft.Limit(concurrency=-1), "Limit: concurrency is -1; it must be a whole number of 1 or more"),
+        (lambda: weft.Limit(rate=0), "Limit: rate is 0; it must be a number above 0"),
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused_where_it_is_made(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(weft.InputError) as raised:
+        make()
+    assert str(raised.value) == message
 
 
 # -- before anything runs ---------------------------------------------------------------------------------------------
@@ -356,6 +426,12 @@ def test_what_cannot_be_mapped_over_is_refused(over: Any) -> None:
     flow.map_task(lambda x: x, over="rows", id="m")
     with pytest.raises(weft.InputError, match="is nothing to map over"):
         flow.run(arguments={"rows": over})
+
+
+def test_what_is_neither_items_nor_a_task_is_refused_where_it_is_said() -> None:
+    with pytest.raises(weft.InputError) as raised:
+        weft.Workflow("test").map_task(nothing, over=3)
+    assert str(raised.value) == "over is 3; it must be a task, the name of an argument, or items to go over"
 
 
 def test_mapping_over_an_unknown_name_is_told() -> None:

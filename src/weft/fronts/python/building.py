@@ -90,6 +90,8 @@ class Building:
             if given not in self.tasks:
                 raise UnknownTaskError(given, nearest(given, list(self.tasks), count=3))
             return given
+        if not callable(given):
+            raise InputError(f"{given!r} is no task", hint="name a task by its id, itself or its function")
         function = given.function if isinstance(given, Task) else given
         for thing in (given, function):
             found = self._of_function.get(id(thing), "")

@@ -10,7 +10,7 @@ from collections.abc import Sequence as SequenceOf
 from typing import Any
 
 from weft.errors import InputError
-from weft.fronts.python.task import RetryOn, Task, as_task, whole
+from weft.fronts.python.task import RetryOn, Task, as_task, retry_on, whole
 from weft.fronts.python.task import seconds as in_seconds
 from weft.policy import FailurePolicy, Retry
 
@@ -106,7 +106,7 @@ class Retrying(Combinator):
         if not isinstance(policy, Retry):
             raise InputError(f"the policy is {policy!r}; it must be a weft.Retry, or how many times to try again")
         self.policy = policy
-        self.on = on
+        self.on = retry_on("on", on)
 
 
 class Timeout(Combinator):

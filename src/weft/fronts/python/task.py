@@ -6,7 +6,7 @@ place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -90,7 +90,14 @@ def as_task(given: object) -> Task:
         return given
     if callable(given) and not isinstance(given, type):
         return Task(given)
-    raise InputError(f"{given!r} is neither a function nor a task", hint="pass the function itself, without calling it")
+    hint = "pass the function itself, without calling it"
+    if isinstance(given, list | tuple):
+        hint = "pass them one by one: *tasks"
+    elif isinstance(given, Coroutine):
+        given.close()  # else Python complains, much later, that nobody awaited it
+    elif isinstance(given, type):
+        hint = f"pass a function that makes one: lambda: {given.__name__}(...)"
+    raise InputError(f"{given!r} is neither a function nor a task", hint=hint)
 
 
 def settings_of(given: Mapping[str, Any]) -> Settings:
@@ -130,6 +137,8 @@ def names(setting: str, given: Iterable[str]) -> tuple[str, ...]:
     """Names as a tuple. Raises InputError for a text (which would be taken letter by letter) and for empty names."""
     if isinstance(given, str):
         raise InputError(f"{setting} is the text {given!r}; it must be a list of names", hint=f"{setting}=[{given!r}]")
+    if not isinstance(given, Iterable):
+        raise InputError(f"{setting} is {given!r}; it must be a list of names", hint=f'{setting}=["name"]')
     found = tuple(given)
     for name in found:
         if not isinstance(name, str) or not name:
@@ -150,7 +159,35 @@ def _one_of(*known: str) -> Callable[[str, Any], Any]:
     return read
 
 
-def _as_it_is(setting: str, value: Any) -> Any:
+def retry_on(setting: str, value: Any) -> RetryOn | None:
+    """Exception classes, or a function of the exception. Raises InputError."""
+    if isinstance(value, list):
+        value = tuple(value)
+    classes = value if isinstance(value, tuple) else (value,)
+    if all(isinstance(each, type) and issubclass(each, BaseException) for each in classes):
+        return value  # type: ignore[no-any-return]
+    if value is None or (callable(value) and not isinstance(value, type)):
+        return value
+    hint = f"{setting}=(OSError, TimeoutError)"
+    raise InputError(f"{setting} is {value!r}; it must be exception classes, or a function of the exception", hint=hint)
+
+
+def _compensate(setting: str, value: Any) -> Any:
+    if value is None or callable(value) or hasattr(value, "prepare"):
+        return value
+    hint = "the function gets the task's output"
+    raise InputError(f"{setting} is {value!r}; it must be a function, a task, or one of weft.undo", hint=hint)
+
+
+def _yes_or_no(setting: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{setting} is {value!r}; it must be True or False")
+    return value
+
+
+def _text(setting: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{setting} is {value!r}; it must be a text")
     return value
 
 
@@ -186,10 +223,10 @@ def _estimate(setting: str, value: Any) -> Usage | None:
 _READERS: dict[str, Callable[[str, Any], Any]] = {
     "needs": _needs,
     "retry": _retry,
-    "retry_on": _as_it_is,
+    "retry_on": retry_on,
     "timeout": seconds,
     "effect": _one_of("pure", "idempotent", "once"),
-    "compensate": _as_it_is,
+    "compensate": _compensate,
     "isolation": _one_of("loop", "thread", "process"),
     "reads": names,
     "writes": names,
@@ -197,7 +234,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "limit": _one_or_more,
     "on_failure": _one_of("finish", "cancel", "continue"),
     "estimate": _estimate,
-    "verify_writes": _as_it_is,
-    "description": _as_it_is,
+    "verify_writes": _yes_or_no,
+    "description": _text,
 }
 """What may be said of a task, and how it is read."""
