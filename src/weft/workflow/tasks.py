@@ -1,29 +1,18 @@
-"""The Python door: a workflow of functions, or a document, built, looked at and run.
-
-flow = weft.Workflow("etl")
-
-@flow.task
-async def extract() -> list[dict]: ...
-
-@flow.task(retry=3, timeout=30)
-def transform(extract): ...            # a parameter named as a task is its output
-
-result = flow.run()                    # or: await flow.execute(...)
-"""
+"""A workflow of functions: its tasks, the order between them, and a run of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from weft.app import embedding
-from weft.app.embedding import How, Place
-from weft.errors import EmptyWorkflowError, InputError, nearest
+from weft.app.embedding import Place
+from weft.errors import EmptyWorkflowError, InputError
 from weft.fronts.python.building import Building
 from weft.fronts.python.combinators import MapTask
 from weft.fronts.python.compile import access, compile_tasks, data_edges, drawing_of, layers_of
-from weft.fronts.python.task import Settings, Task, as_task, seconds, settings_of, whole
+from weft.fronts.python.task import Settings, Task, as_task, settings_of
 from weft.graph import analysis
 from weft.graph.hazards import Hazard, hazards
 from weft.graph.model import Graph
@@ -31,6 +20,8 @@ from weft.graph.render import html, mermaid
 from weft.graph.work import Constant, Program
 from weft.policy import FailurePolicy, Limit, Rollback
 from weft.results import RunResult
+from weft.workflow.loops import in_a_loop_of_its_own
+from weft.workflow.options import Options, Schedule, how_of, named, one_of
 
 if TYPE_CHECKING:
     from weft.backends.base import Backend
@@ -38,13 +29,8 @@ if TYPE_CHECKING:
     from weft.cancellation import CancellationToken
     from weft.engine.sitting import Arguments
     from weft.event_types import Event
-    from weft.fronts.flow import Loaded
-    from weft.text.source import Diagnostic
 
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
-Schedule = Literal["dataflow", "waves", "sequential"]
-SCHEDULES = ("dataflow", "waves", "sequential")
 
 
 class Workflow:
@@ -65,8 +51,8 @@ class Workflow:
     ) -> None:
         if not isinstance(name, str) or not name:
             raise InputError(f"the name is {name!r}; it must be a text that is not empty")
-        _one_of("on_failure", on_failure, ("finish", "cancel", "continue"))
-        _one_of("rollback", rollback, ("all", "dependencies", "none"))
+        one_of("on_failure", on_failure, ("finish", "cancel", "continue"))
+        one_of("rollback", rollback, ("all", "dependencies", "none"))
         self.name = name
         self.on_failure: FailurePolicy = on_failure
         self.rollback: Rollback = rollback
@@ -179,7 +165,7 @@ class Workflow:
 
     def check(self, arguments: Mapping[str, Any] | None = None) -> None:
         """Raise what `execute` would raise before anything runs."""
-        self.program_for(_named(arguments), journaled=False)
+        self.program_for(named(arguments), journaled=False)
 
     def to_mermaid(self) -> str:
         """The workflow as a Mermaid flowchart."""
@@ -225,7 +211,7 @@ class Workflow:
         schedule: Schedule | None = None,
         jobs: int | None = None,
         journal: Place = None,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - it stops what runs, and is on record
         token: CancellationToken | None = None,
         on_event: Callable[[Event], object] | None = None,
         budget: Budget | None = None,
@@ -241,21 +227,30 @@ class Workflow:
         `estimate` starts only when that fits; a run that it stops ends as `waiting` and is resumed with a larger one.
         """
         how = how_of(schedule, jobs, timeout, token, on_event, backend, budget)
-        given = _named(arguments)
+        given = named(arguments)
         program = self.program_for(given, journaled=journal is not None)
         folder = self._folder()
         return await embedding.execute(program, self._given(given), how, journal, folder=folder, project=folder)
 
-    async def execute_parallel(self, **options: Any) -> RunResult:
+    async def execute_parallel(
+        self, *, arguments: Mapping[str, Any] | None = None, **options: Unpack[Options]
+    ) -> RunResult:
         """`execute(schedule="waves")`: fork-join by layers."""
-        return await self.execute(schedule="waves", **options)
+        return await self.execute(arguments=arguments, schedule="waves", **options)
 
-    def run(self, *, check: bool = True, **options: Any) -> RunResult:
+    def run(
+        self,
+        *,
+        check: bool = True,
+        arguments: Mapping[str, Any] | None = None,
+        schedule: Schedule | None = None,
+        **options: Unpack[Options],
+    ) -> RunResult:
         """`execute`, without `await`: also where a loop runs already, as in a notebook.
 
         Raises WorkflowFailed, with every error, when the run failed and `check` is true.
         """
-        result = in_a_loop_of_its_own(self.execute(**options))
+        result = in_a_loop_of_its_own(self.execute(arguments=arguments, schedule=schedule, **options))
         if check:
             result.raise_for_status()
         return result
@@ -292,134 +287,6 @@ class Workflow:
         )
 
 
-class LoadedWorkflow(Workflow):
-    """A document, with the methods of a workflow. Its tasks are stated in its file."""
-
-    def __init__(self, loaded: Loaded, program: Program, config: Mapping[str, Any] | None = None) -> None:
-        super().__init__(program.name, on_failure=program.on_failure, rollback=program.rollback)
-        self.loaded = loaded
-        self.program = program
-        self._config = dict(config or {})
-
-    def add_task(self, task: Any, *, id: str | None = None, **settings: Any) -> Task:  # noqa: A002 - the API's name
-        raise InputError(f"{self.program.document} states its own tasks", hint="add it to the document")
-
-    def add_dependency(self, prerequisite: Any, dependent: Any) -> None:
-        raise InputError(f"{self.program.document} states its own order", hint="add it to the document: needs=...")
-
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        return {node.id: Task(id=node.id) for node in self.program.graph.nodes}
-
-    def execution_layers(self) -> list[list[str]]:
-        """As of every workflow; an empty document has no layers."""
-        graph = self.program.graph
-        return [[graph.nodes[i].id for i in layer] for layer in analysis.layers(graph)]
-
-    def hazards(self) -> list[Hazard]:
-        return []
-
-    def compensation_coverage(self) -> dict[str, bool]:
-        return {node.id: node.compensation is not None for node in self.program.graph.nodes}
-
-    def _shape(self) -> Graph:
-        return self.program.graph
-
-    def _drawn(self) -> Graph:
-        return self.program.graph
-
-    def _folder(self) -> Path:
-        return Path(str(self.program.document)).parent
-
-    def program_for(self, arguments: Mapping[str, Any], *, journaled: bool) -> Program:
-        return self.program
-
-    def _given(self, arguments: Mapping[str, Any]) -> Arguments:
-        return embedding.document_arguments(self.loaded, self._config, arguments)
-
-
-# -- documents and runs -----------------------------------------------------------------------------------------------
-
-
-def load(path: str | Path, *, config: Mapping[str, Any] | None = None) -> Workflow:
-    """A document as a workflow; `execute(arguments=...)` gives its input. Raises DocumentError, NotFoundError."""
-    from weft.app.documents import program_of
-
-    program, loaded = program_of(path)
-    return LoadedWorkflow(loaded, program, config)
-
-
-async def run_document(
-    path: str | Path,
-    *,
-    config: Mapping[str, Any] | None = None,
-    input: Mapping[str, Any] | None = None,  # noqa: A002 - the document's word
-    **options: Any,
-) -> RunResult:
-    """Run a document to its end; `options` are those of `Workflow.execute`."""
-    return await load(path, config=config).execute(arguments=input, **options)
-
-
-def run_document_sync(path: str | Path, **options: Any) -> RunResult:
-    """`run_document`, without `await`: also where a loop runs already."""
-    return in_a_loop_of_its_own(run_document(path, **options))
-
-
-async def resume(
-    run_id: str,
-    workflow: Workflow,
-    *,
-    journal: Place = ".weft",
-    arguments: Mapping[str, Any] | None = None,
-    jobs: int | None = None,
-    timeout: float | None = None,
-    token: CancellationToken | None = None,
-    on_event: Callable[[Event], object] | None = None,
-    budget: Budget | None = None,
-    backend: Backend | None = None,
-    accept_changes: bool = False,
-    take_over: bool = False,
-) -> RunResult:
-    """Go on with a journaled run, in this process or another: what is done stays done, exactly the rest runs.
-
-    `run_id` may be shortened, or `last`. `arguments` are only those that no journal can keep (iterators). Raises
-    ChangedError when the tasks are not those that ran, unless `accept_changes`; OwnedError when another process works
-    on the run; NotFoundError; NotResumableError when there is nothing to go on with.
-    """
-    how = how_of(None, jobs, timeout, token, on_event, backend, budget)
-    loaded = workflow.loaded if isinstance(workflow, LoadedWorkflow) else None
-    return await embedding.resume(
-        run_id,
-        lambda given, journaled: workflow.program_for(given, journaled=journaled),
-        how,
-        journal,
-        arguments=arguments,
-        loaded=loaded,
-        accept_changes=accept_changes,
-        take_over=take_over,
-    )
-
-
-def resume_sync(run_id: str, workflow: Workflow, **options: Any) -> RunResult:
-    """`resume`, without `await`: also where a loop runs already."""
-    return in_a_loop_of_its_own(resume(run_id, workflow, **options))
-
-
-def check(path: str | Path) -> list[Diagnostic]:
-    """All errors and warnings of a document, in its order; runs nothing. Raises NotFoundError, DeniedError."""
-    from weft.app.documents import load as read
-
-    return list(read(path).diagnostics)
-
-
-def events(run_id: str, *, journal: Place = ".weft") -> list[Event]:
-    """The journal of a run: everything that happened, in order. Raises NotFoundError, JournalError."""
-    return list(embedding.read_events(run_id, journal))
-
-
-# -- small things -----------------------------------------------------------------------------------------------------
-
-
 @overload
 def task(function: Callable[..., Any] | Task, /, *, id: str = "", **settings: Any) -> Task: ...
 @overload
@@ -436,49 +303,6 @@ def task(function: Any = None, /, *, id: str = "", **settings: Any) -> Any:  # n
     return state if function is None else state(function)
 
 
-def how_of(schedule: str | None, jobs: Any, timeout: Any, token: Any, on_event: Any, backend: Any, budget: Any) -> How:
-    """The options of a run, checked. Raises InputError."""
-    from weft.budget import Budget
-    from weft.cancellation import CancellationToken
-
-    if schedule is not None:
-        _one_of("schedule", schedule, SCHEDULES)
-    if jobs is not None:
-        whole("jobs", jobs)
-    if budget is not None and not isinstance(budget, Budget):
-        raise InputError(f"budget is {budget!r}; it must be a weft.Budget", hint="weft.Budget(tokens=100_000)")
-    if token is not None and not isinstance(token, CancellationToken):
-        raise InputError(f"token is {token!r}; it must be a weft.CancellationToken")
-    if on_event is not None and not callable(on_event):
-        raise InputError(f"on_event is {on_event!r}; it must be a function of an event")
-    if backend is not None and not hasattr(backend, "call"):
-        raise InputError(f"backend is {backend!r}; it must have `call`", hint="weft.testing.ScriptedBackend is one")
-    return How(schedule, jobs, seconds("timeout", timeout), token, on_event, backend, budget)
-
-
-def in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine, in a new event loop: here, or in a thread where one runs already."""
-    import asyncio
-
-    if not _runs_a_loop():
-        return asyncio.run(work)
-    import contextvars
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1, thread_name_prefix="weft-run") as threads:
-        return threads.submit(contextvars.copy_context().run, asyncio.run, work).result()
-
-
-def _runs_a_loop() -> bool:
-    import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 def _with_settings(stated: Task, settings: Settings, id: str = "") -> Task:  # noqa: A002 - the API's name
     """The same task with other settings: one that was stated elsewhere is not changed."""
     import copy
@@ -491,23 +315,8 @@ def _with_settings(stated: Task, settings: Settings, id: str = "") -> Task:  # n
     return changed
 
 
-def _named(arguments: Mapping[str, Any] | None) -> dict[str, Any]:
-    if arguments is not None and not isinstance(arguments, Mapping):
-        raise InputError(f"arguments is {arguments!r}; it must be a dict", hint='arguments={"day": "2026-03-01"}')
-    return dict(arguments or {})
-
-
 def _is_items(over: Any) -> bool:
     return hasattr(over, "__iter__") or hasattr(over, "__aiter__")
-
-
-def _one_of(setting: str, value: object, known: Iterable[str]) -> None:
-    words = tuple(known)
-    if value in words:
-        return
-    close = nearest(str(value), words)
-    hint = f"did you mean {close[0]!r}?" if close else None
-    raise InputError(f"{setting} is {value!r}; it must be {', '.join(words[:-1])} or {words[-1]}", hint=hint)
 
 
 def _shape_of(building: Building) -> Graph:
@@ -526,6 +335,3 @@ def _digest_of(graph: Graph) -> str:
 
     parts = [(path, node.digest) for node, path, _ in walk_paths(graph)]
     return sha256(repr(parts).encode()).hexdigest()
-
-
-__all__ = ["LoadedWorkflow", "Workflow", "check", "events", "load", "resume", "run_document", "task"]
