@@ -15,7 +15,8 @@ All of them may be repeated: a crash between the act and its record finds the sa
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +26,8 @@ from weft.kinds import KindSpec
 from weft.runtimes.base import AttemptContext, Output
 
 if TYPE_CHECKING:
+    import asyncio
+
     from weft.runtimes.agent import Ran
     from weft.runtimes.git import Repository, Tree
     from weft.runtimes.planted import Footprint, Guarded
@@ -144,8 +147,22 @@ class Agent:
         repository = await repository_of(ctx, settings)
         place = settings["place"]
         patch = await _put_back(ctx, repository, settings, "left")
-        before = await _footprint(repository, place)
-        ran = await self._invoke(ctx, settings)
+        watch = ctx.resources.obtain(f"watch {settings['repo']}", Watch, Watch.close)
+        with watch.begin(repository) as guarded:
+            before = await _footprint(repository, place, await guarded)
+            ran = await self._invoke(ctx, settings)
+            return await self._judged(ctx, repository, settings, before, ran, patch)
+
+    async def _judged(
+        self,
+        ctx: AttemptContext,
+        repository: Repository,
+        settings: Mapping[str, Any],
+        before: Footprint | Guarded,
+        ran: Ran,
+        patch: str | None,
+    ) -> Output:
+        place = settings["place"]
         try:
             await _refuse_outside(repository, before)
             if settings["read_only"]:
@@ -223,13 +240,45 @@ async def _put_back(ctx: AttemptContext, repository: Repository, settings: Mappi
     return str(file) if kept else None
 
 
-async def _footprint(repository: Repository, place: Mapping[str, Any]) -> Footprint | Guarded:
-    """What an agent must leave alone: in the repository's own tree what git runs, in another everything but that."""
-    import asyncio
+class Watch:
+    """What git runs, as it was when no agent was at work: what is planted is taken back to that.
 
-    from weft.runtimes.planted import footprint, guard
+    Were each agent compared with how things were when *it* began, one that begins after another has planted something
+    would put the plant back, once the first has ended and the plant was removed.
+    """
 
-    return await (asyncio.to_thread(guard, repository.place) if place["path"] is None else footprint(repository))
+    def __init__(self) -> None:
+        self._running = 0
+        self._before: asyncio.Future[Guarded] | None = None
+
+    @contextmanager
+    def begin(self, repository: Repository) -> Iterator[asyncio.Future[Guarded]]:
+        """An agent is at work."""
+        import asyncio
+
+        from weft.runtimes.planted import guard
+
+        if self._running == 0 or self._before is None:
+            self._before = asyncio.ensure_future(asyncio.to_thread(guard, repository.place))
+        self._running += 1
+        try:
+            yield self._before
+        finally:
+            self._running -= 1
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+async def _footprint(repository: Repository, place: Mapping[str, Any], guarded: Guarded) -> Footprint | Guarded:
+    """What an agent must leave alone: in the repository's own tree what git runs, in another everything beside it."""
+    import msgspec
+
+    from weft.runtimes.planted import footprint
+
+    if place["path"] is None:
+        return guarded
+    return msgspec.structs.replace(await footprint(repository), guarded=guarded)
 
 
 async def _refuse_outside(repository: Repository, before: Footprint | Guarded) -> None:
