@@ -99,26 +99,6 @@ def test_what_git_runs_is_not_planted(make: Make, parallel: bool) -> None:
     assert ground.git("status", "--porcelain") == ""
 
 
-def test_a_plant_is_not_put_back_by_whoever_began_when_it_was_there(make: Make) -> None:
-    ground = make()
-    second, third = str(ground.folder / "second"), str(ground.folder / "third")
-    hook = ["plant_hook", "post-checkout", "#!/bin/sh\n"]
-    ground.agents.set({
-        "plan": [["print", "a plan"]],
-        "execute:1": [*FINE, ["wait_for", second], hook, ["wait_for", third]],
-        "execute:2": [*FINE, ["write", second, ""]],
-        "plan:3": [["write", third, ""], ["hold", 2.5], ["print", "a plan"]],  # begins when it is there, ends later
-        "execute": FINE,
-    })  # fmt: skip
-    ground.write("1p 2p 3p")
-    ground.settle(reviewer=None, continue_with_remaining_tasks=True, max_parallel=2)
-    said = ground.run()
-    assert said.code == 2, said.all
-    assert 1 in ground.summary()["failed"]
-    assert 3 in ground.summary()["completed"]
-    assert not (ground.repo / ".git/hooks/post-checkout").exists()
-
-
 def test_an_edit_outside_of_the_work_tree_is_refused_and_left_to_be_looked_at(make: Make) -> None:
     ground = make()
     outside = ground.repo / "README"
