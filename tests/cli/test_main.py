@@ -126,7 +126,7 @@ WRONG = [
     # this machine
     (["doctor", "x"], 64, "weft: got unexpected extra argument (x)\nhint: see `weft doctor --help`\n"),
     (["limits", "--xyz"], 64, "weft: no such option '--xyz'\nhint: see `weft limits --help`\n"),
-    (["config", "--origin"], 64, "weft: no such option '--origin'\nhint: did you mean --show-origin?\n"),
+    (["config", "--origin"], 64, "weft: no such option '--origin'\nhint: did you mean --show-origin or --config?\n"),
     (["completion"], 64, None),
     (
         ["completion", "tcsh"],

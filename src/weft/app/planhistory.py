@@ -127,7 +127,7 @@ def begins_anew(history: History, parts: Sequence[Segment]) -> Anew:
         why = "it failed" if failed else "the branch has moved"
         gone = failed or position > 0 or _is_stale(history, head)
         if head.startswith("review-"):
-            if gone:
+            if gone and head in history.bases:
                 anew[f"{head}/phase" if f"{head}/fold" in history.well else head] = why
         elif head in history.bases and head not in history.trees | history.shared and (gone or head not in alone):
             anew[f"{head}/place"] = why

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from weft import event_types as events
 from weft.cli.live import State
 from weft.cli.terminal import Out, log_text, one_line
@@ -128,6 +130,8 @@ class PlanLines:
         if self._began is None:
             self._began = event.at
         if getattr(event, "path", None) is None:
+            if isinstance(event, events.RunResumed):  # what begins anew is told when it does
+                event = structs.replace(event, changed={})
             self._out.line(event_line(event, report.workflow, self._began))
             return
         line = told(event)
