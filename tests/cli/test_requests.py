@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+
+import weft as library
 
 
 @pytest.fixture
@@ -121,3 +125,27 @@ def test_a_run_that_has_ended_cannot_be_cancelled(hello):
     hello("run", "hello.flow.md")
     said = hello("cancel", "last")
     assert (said.code, said.err) == (64, "weft: run RUN has ended as succeeded\n")
+
+
+async def lost(quick: int) -> None:
+    await asyncio.sleep(60)
+
+
+def python_flow() -> library.Workflow:
+    flow = library.Workflow("kept")
+    flow.add_task(lambda: 1, id="quick")
+    flow.add_task(lost, effect="once", timeout=0.01)
+    flow.add_task(lambda lost: lost, id="last")
+    return flow
+
+
+def test_a_run_of_python_code_says_that_its_program_goes_on_with_it(weft):
+    kept = weft.folder / ".weft"
+    assert python_flow().run(journal=kept).status == "waiting"
+    call = "weft.resume_sync('RUN', workflow, journal=...) in its program"
+    assert weft("show", "last").out.endswith(f"then go on with: {call}\n")
+    assert weft("decide", "last", "lost", "done").out == f"lost is decided: done; go on with: {call}\n"
+    said = weft("cancel", "last")
+    assert (said.code, said.out) == (0, f"run RUN is to be cancelled; its end comes with: {call}\n")
+    assert library.resume_sync("last", python_flow(), journal=kept).status == "cancelled"
+    assert weft("show", "last").out.startswith("kept cancelled")

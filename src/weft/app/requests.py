@@ -44,7 +44,7 @@ def cancel(run_id: str, *, reason: str = "", journal: str | None = None, audienc
         first = first_event(store, full)
         if first.document is None or held.folder is None:  # whoever has the Python code ends it
             held.close()
-            return "requested"
+            return "kept"
         loaded = load_source(that_ran(held.folder, _last_digest(held), first.document))
         sitting, facts, resumed = resumption(store, held, loaded, first, Request(journal=journal), audience=audience)
     except BaseException:

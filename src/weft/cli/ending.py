@@ -111,14 +111,25 @@ def _more(number: int) -> str:
     return f" and {number:,} more" if number > 0 else ""
 
 
-def show_way_on(run_id: str, status: str, questions: Mapping[str, str], err: Out, journal: Path | None) -> None:
-    """The command to go on with, where there is one."""
+def way_on(run_id: str, document: str | None, settings: Mapping[str, str], where: str) -> str:
+    """What goes on with a run: a command, or a call where only a program has the code. `where` is ` --journal ...`."""
+    if "plan" in settings:
+        return f"weft plan run {shell_word(settings['plan'])} --repo {shell_word(settings.get('repository', '.'))}"
+    if document is None:
+        return f"weft.resume_sync({run_id!r}, workflow, journal=...) in its program"
+    return f"weft resume {run_id}{where}"
+
+
+def show_way_on(
+    run_id: str, status: str, questions: Mapping[str, str], err: Out, journal: Path | None, resume: str = ""
+) -> None:
+    """What to go on with, where anything can: `resume`, else the command."""
     if journal is None:
         if status != "succeeded":
             err.line("nothing was kept of this run (journal none): it cannot be resumed")
         return
     where = journal_option(journal)
-    resume = f"weft resume {run_id}{where}"
+    resume = resume or f"weft resume {run_id}{where}"
     for path, question in questions.items():
         err.line(f"waiting: {one_line(path)}: {harmless(question)}")
         err.line(f"  settle it with: weft decide {run_id} {shell_word(path)} done|retry|fail{where}")

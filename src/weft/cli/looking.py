@@ -140,7 +140,7 @@ def _show_json(seen: Inspection, now: Streams) -> None:
 
 
 def _show_text(seen: Inspection, now: Streams) -> None:
-    from weft.cli.ending import show_output, show_troubles, show_way_on, summary_line
+    from weft.cli.ending import journal_option, show_output, show_troubles, show_way_on, summary_line, way_on
 
     report = seen.report
     result = report.result()
@@ -163,7 +163,9 @@ def _show_text(seen: Inspection, now: Streams) -> None:
     show_output(result.output, out)
     show_troubles(result, out, seen.folder)
     journal = None if seen.folder is None else seen.folder.parent.parent
-    show_way_on(result.run_id, status, report.questions, out, journal)
+    where = "" if journal is None else journal_option(journal)
+    resume = way_on(result.run_id, report.document, report.settings, where)
+    show_way_on(result.run_id, status, report.questions, out, journal, resume)
 
 
 def _node_rows(result: RunResult) -> list[tuple[str, ...]]:

@@ -28,13 +28,13 @@ def decide(run: str, path: str, answer: str, value: str | None, journal: str | N
     from weft import app
     from weft.app.inspection import locate
 
-    said = app.decide(run, path, answer, value, journal=journal)
     full = locate(run, journal)[2]
+    said = app.decide(full, path, answer, value, journal=journal)
     out = streams().out
     if said == "requested":
         out.line(f"told the process that works on run {full}")
     else:
-        out.line(f"{one_line(path)} is decided: {answer}; go on with: weft resume {full}{_journal(journal)}")
+        out.line(f"{one_line(path)} is decided: {answer}; go on with: {_way_on(full, journal)}")
     return 0
 
 
@@ -53,9 +53,20 @@ def cancel(run: str, reason: str, journal: str | None) -> int:
     if said == "interrupted":
         now.err.line(f"weft: its rollback was interrupted; go on with: weft resume {full}{_journal(journal)}")
         return EXIT_CANCELLED
+    if said == "kept":
+        now.out.line(f"run {full} is to be cancelled; its end comes with: {_way_on(full, journal)}")
+        return 0
     told = said == "requested"
     now.out.line(f"told the process that works on run {full}" if told else f"run {full} is cancelled")
     return 0
+
+
+def _way_on(run_id: str, journal: str | None) -> str:
+    from weft.app.inspection import first_event, locate
+    from weft.cli.ending import way_on
+
+    first = first_event(locate(run_id, journal)[1], run_id)
+    return way_on(run_id, first.document, first.settings, _journal(journal))
 
 
 def _journal(journal: str | None) -> str:

@@ -159,7 +159,7 @@ class Collections:
         elif isinstance(value, dict):
             message = "a foreach takes a list, this is an object (write entries(x) for its pairs)"
             raise AttemptError(message, type="TypeError")
-        elif isinstance(value, tuple | set | frozenset | range):  # of a function, in a run that is kept in memory
+        elif isinstance(value, tuple):
             value = list(value)
         elif not isinstance(value, list):
             value = [value]
