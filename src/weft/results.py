@@ -265,5 +265,32 @@ class RunResult:
             errors = self.errors or [NodeFailed(self.workflow, ErrorData("Failed", "the run failed"))]
             raise WorkflowFailed(errors, self)
 
+    def _repr_html_(self) -> str:
+        """A table of the top level, for a notebook: no outputs, which may be large. Every text is escaped."""
+        took = "" if self.duration is None else f" in {self.duration:.3g} s"
+        caption = _cell("caption", f"{self.workflow}: {self.status}{took} (run {self.run_id})")
+        head = "".join(_cell("th", name) for name in ("task", "status", "attempts", "seconds", "why"))
+        rows = [_row(name, self.nodes[name]) for name in self._top[:_SHOWN] if name in self.nodes]
+        if (more := len(self._top) - _SHOWN) > 0:
+            rows.append(f"<tr>{_cell('td', f'and {more:,} more')}</tr>")
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
     def __repr__(self) -> str:
         return f"RunResult({self.run_id}, {self.status}, {len(self.nodes)} nodes, {len(self.errors)} errors)"
+
+
+_SHOWN = 100
+"""Rows of a table in a notebook."""
+
+
+def _row(name: str, node: NodeResult) -> str:
+    took = "" if node.duration is None else f"{node.duration:.3g}"
+    why = node.reason if node.error is None else f"{node.error.type}: {node.error.message}"
+    return f"<tr>{''.join(_cell('td', text) for text in (name, node.status, str(node.attempts), took, why))}</tr>"
+
+
+def _cell(tag: str, text: str) -> str:
+    from html import escape
+
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    return f"<{tag}>{escape(plain)}</{tag}>"

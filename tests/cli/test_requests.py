@@ -127,6 +127,14 @@ def test_a_run_that_has_ended_cannot_be_cancelled(hello):
     assert (said.code, said.err) == (64, "weft: run RUN has ended as succeeded\n")
 
 
+def test_a_run_in_which_nothing_is_left_to_cancel_ends_as_what_it_is(weft):
+    weft.write("one", '<command id="pay" effect="once" timeout="50ms">sleep 5</command>')
+    assert weft("run", "one.flow.md").code == 4
+    assert weft("decide", "last", "pay", "done").code == 0
+    said = weft("cancel", "last")
+    assert said.out == "run RUN has ended as succeeded, not as cancelled: all of it was over\n"
+
+
 async def lost(quick: int) -> None:
     await asyncio.sleep(60)
 

@@ -520,3 +520,26 @@ def test_a_cancelled_thread_is_counted_as_abandoned() -> None:
     free.set()
     assert time.monotonic() - began < 5
     assert result.abandoned == 1
+
+
+def test_a_result_in_a_notebook_is_a_table_in_which_every_text_is_escaped() -> None:
+    def fails() -> None:
+        raise OSError("<b>disk</b>\x1b[31m")
+
+    flow = weft.Workflow("<i>")
+    flow.add_task(lambda: "<output>", id="a&b")
+    flow.add_task(fails, id="fails", needs=["a&b"])
+    shown = flow.run(check=False)._repr_html_()
+    assert shown.startswith("<table><caption>&lt;i&gt;: failed in ")
+    assert "<td>a&amp;b</td><td>succeeded</td><td>1</td>" in shown
+    assert "<td>OSError: &lt;b&gt;disk&lt;/b&gt; [31m</td>" in shown
+    assert "output" not in shown
+    assert shown.count("<tr>") == 3
+
+
+def test_a_table_of_very_many_tasks_stays_short() -> None:
+    flow = weft.Workflow("many")
+    for i in range(103):
+        flow.add_task(lambda: None, id=f"t{i}")
+    shown = virtual(flow)._repr_html_()
+    assert (shown.count("<tr>"), "<td>and 3 more</td>" in shown) == (102, True)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 
 def cancel(run_id: str, *, reason: str = "", journal: str | None = None, audience: Audience = NOBODY) -> str:
-    """Ask for a run to end. Returns `requested` when its owner was told, `cancelled` when it is over, `interrupted`
-    when a signal stopped its rollback here (a resume goes on with that).
+    """Ask for a run to end. Returns `requested` when its owner was told, `kept` when the wish waits in its journal for
+    the program that goes on with it, `interrupted` when a signal stopped its rollback here (a resume goes on with
+    that), else the status with which it is over: `cancelled`, or another when nothing was left to be cancelled.
 
     Without an owner this process ends it, rollback and all, by the document as it last ran. Raises NotResumableError
     when the run has ended as something else.
@@ -51,7 +52,8 @@ def cancel(run_id: str, *, reason: str = "", journal: str | None = None, audienc
         held.close()
         raise
     outcome = sit(sitting, store, lambda: sitting.resume(facts, resumed), audience.watch, place.journal)
-    return "interrupted" if outcome.interrupted and outcome.result.status == "running" else "cancelled"
+    status = outcome.result.status
+    return "interrupted" if outcome.interrupted and status == "running" else status
 
 
 def decide(run_id: str, path: str, answer: str, value: str | None = None, *, journal: str | None = None) -> str:

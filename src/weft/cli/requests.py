@@ -56,8 +56,12 @@ def cancel(run: str, reason: str, journal: str | None) -> int:
     if said == "kept":
         now.out.line(f"run {full} is to be cancelled; its end comes with: {_way_on(full, journal)}")
         return 0
-    told = said == "requested"
-    now.out.line(f"told the process that works on run {full}" if told else f"run {full} is cancelled")
+    if said == "requested":
+        now.out.line(f"told the process that works on run {full}")
+    elif said == "cancelled":
+        now.out.line(f"run {full} is cancelled")
+    else:
+        now.out.line(f"run {full} has ended as {said}, not as cancelled: all of it was over")
     return 0
 
 
