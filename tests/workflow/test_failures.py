@@ -445,3 +445,38 @@ def test_a_task_that_cancels_itself_has_failed_and_does_not_cancel_the_run() -> 
     assert result["fine"].status == "succeeded"
     assert result["odd"].status in ("failed", "cancelled")
     assert result.status == "failed"
+
+
+class Halt(BaseException):
+    """What no `except Exception` sees, as pytest.fail raises it."""
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_whatever_a_function_raises_ends_its_task_and_the_run(asynchronous: bool) -> None:
+    async def waits() -> None:
+        raise Halt("enough")
+
+    def blocks() -> None:
+        raise Halt("enough")
+
+    flow = weft.Workflow("test")
+    flow.add_task(waits if asynchronous else blocks, id="a")
+    result = flow.run(check=False, timeout=20)
+    assert result["a"].error is not None
+    assert result["a"].error.message == "the function tried to end the program (Halt: enough)"
+
+
+def test_whatever_an_undo_raises_ends_it_and_the_rollback() -> None:
+    async def undo(value: int) -> None:
+        raise Halt("enough")
+
+    def fails(a: int, b: int) -> None:
+        raise ValueError
+
+    flow = weft.Workflow("test")
+    flow.add_task(lambda: 1, id="a", compensate=undo)
+    flow.add_task(lambda a: weft.Compensated(2, undo), id="b")
+    flow.add_task(fails)
+    result = virtual(flow)
+    assert result.rollback is not None
+    assert result.rollback.failed == ("b", "a")

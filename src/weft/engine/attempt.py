@@ -132,7 +132,9 @@ class Attempt(msgspec.Struct, eq=False):
         except Exception as error:  # every failure of a step is an outcome of that step
             self.raised = error
             return self._failed(self._while_stopping(self._describe(error)), error)
-        except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the whole loop
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # asyncio would end the whole loop, or the task without a word
             return self._failed(describe(interrupted(error)))
 
     def _while_stopping(self, error: ErrorData) -> ErrorData:

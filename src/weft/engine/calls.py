@@ -70,7 +70,9 @@ async def call_function(engine: Executor, call: Call) -> Any:
         if call.context is not None:
             call.context.stopped("the attempt was stopped")
         raise
-    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # asyncio would end the whole loop, or the task
+    except Exception:
+        raise
+    except BaseException as error:  # asyncio would end the whole loop, or the task without a word (pytest.fail)
         raise interrupted(error) from error
     if type(answer) in _PLAIN and call.used is None:
         return answer

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft import event_types as events
 from weft import undo, values
+from weft.backends.base import interrupted
 from weft.commands import Compensate
 from weft.engine.attempt import run_leaf
 from weft.engine.calls import Call, call_function
@@ -71,6 +72,10 @@ class Undoing:
             ended = self._failed(command, began, ErrorData(CANCELLED, "the compensation was cancelled from inside"))
         except Exception as error:  # reported, retried by the scheduler's rule, never in the way of the others
             ended = self._failed(command, began, engine.masked(describe(error)))
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # asyncio would end the whole loop, or the task without a word
+            ended = self._failed(command, began, engine.masked(describe(interrupted(error))))
         else:
             duration = engine.clock.monotonic() - began
             ended = events.CompensationSucceeded(path=path, attempt=attempt, duration=duration, at=engine.clock.now())
