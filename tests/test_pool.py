@@ -550,3 +550,17 @@ def test_what_had_ended_is_handed_out_before_an_error_of_the_iterator() -> None:
     with pytest.raises(OSError, match="torn"):
         drive(main())
     assert got == [0, 1, 2]
+
+
+class Halt(BaseException):
+    """What no `except Exception` sees, as pytest.fail raises it."""
+
+
+def test_an_exception_that_is_no_exception_stops_the_pool_and_is_not_lost() -> None:
+    async def run(item: int) -> None:
+        if item == 1:
+            raise Halt("enough")
+        await asyncio.sleep(60)
+
+    with pytest.raises(Halt, match="enough"):
+        asyncio.run(run_with_concurrency(range(3), run, 3))

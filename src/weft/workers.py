@@ -116,6 +116,10 @@ class Workers:
             self.halt(Cancelled("somebody cancelled a worker of the pool"))
         except Exception as error:
             self.over, self.broken = True, error
+        except (SystemExit, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # asyncio would end the worker without a word (pytest.fail)
+            self.halt(error)
 
     async def work(self) -> None:
         while (pulled := await self.pull()) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -480,3 +480,28 @@ def test_whatever_an_undo_raises_ends_it_and_the_rollback() -> None:
     result = virtual(flow)
     assert result.rollback is not None
     assert result.rollback.failed == ("b", "a")
+
+
+def test_whatever_an_async_generator_raises_ends_its_map() -> None:
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        raise Halt("enough")
+
+    flow = weft.Workflow("test")
+    flow.map_task(lambda item: item, over=items(), id="m")
+    result = flow.run(check=False)
+    assert result["m"].error is not None
+    assert result["m"].error.message == "the function tried to end the program (Halt: enough)"
+
+
+def test_whatever_a_condition_of_a_retry_raises_ends_the_run() -> None:
+    def worth(error: BaseException) -> bool:
+        raise Halt("enough")
+
+    def fails() -> None:
+        raise OSError
+
+    flow = weft.Workflow("test")
+    flow.add_task(fails, retry=2, retry_on=worth)
+    with pytest.raises(Halt):
+        flow.run()

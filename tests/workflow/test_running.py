@@ -543,3 +543,15 @@ def test_a_table_of_very_many_tasks_stays_short() -> None:
         flow.add_task(lambda: None, id=f"t{i}")
     shown = virtual(flow)._repr_html_()
     assert (shown.count("<tr>"), "<td>and 3 more</td>" in shown) == (102, True)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_function_that_calls_an_async_one_gives_what_that_gives() -> None:
+    async def fetch(number: int) -> int:
+        await asyncio.sleep(0)
+        return number + 1
+
+    flow = weft.Workflow("test")
+    flow.add_task(lambda: fetch(1), id="first")
+    flow.add_task(lambda first: fetch(first), id="second")
+    assert flow.run().outputs == {"first": 2, "second": 3}

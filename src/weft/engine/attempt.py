@@ -113,7 +113,9 @@ class Attempt(msgspec.Struct, eq=False):
     async def _run(self) -> None:
         try:
             event = await self._outcome()
-        except Exception as error:  # of ours: nobody should wait for an outcome that never comes
+        except (asyncio.CancelledError, GeneratorExit, SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # nobody should wait for an outcome that never comes
             self.engine.broken(error)
         else:
             self._settle(event)

@@ -12,6 +12,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -66,6 +67,8 @@ async def call_function(engine: Executor, call: Call) -> Any:
             answer = _called(engine, call)
             if hasattr(answer, "__await__"):
                 answer = await answer
+            if type(answer) is CoroutineType:
+                answer = await answer
     except asyncio.CancelledError:
         if call.context is not None:
             call.context.stopped("the attempt was stopped")
@@ -81,7 +84,11 @@ async def call_function(engine: Executor, call: Call) -> Any:
 
 async def _answer(engine: Executor, call: Call) -> Any:
     answer = _called(engine, call)
-    return await answer if hasattr(answer, "__await__") else answer
+    if hasattr(answer, "__await__"):
+        answer = await answer
+    if type(answer) is CoroutineType:  # of a function that calls an async one: lambda x: fetch(x)
+        answer = await answer
+    return answer
 
 
 def _called(engine: Executor, call: Call) -> Any:

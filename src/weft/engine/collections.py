@@ -7,12 +7,14 @@ so are the results, until the list is put together.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from weft import values
+from weft.backends.base import interrupted
 from weft.clock import Clock
 from weft.core.blocks import Foreach
 from weft.core.state import Instance
@@ -123,6 +125,10 @@ class Collections:
             await stream.await_read(at_least)
         except Exception as error:  # of the user's generator
             return self._failed(instance, error)
+        except (CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:  # asyncio would end the whole loop, or the task without a word
+            return self._failed(instance, interrupted(error))
         return self._found(instance, stream)
 
     def _found(self, instance: Instance, stream: Stream) -> PathEvent:
