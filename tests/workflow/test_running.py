@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -555,3 +557,19 @@ def test_a_function_that_calls_an_async_one_gives_what_that_gives() -> None:
     flow.add_task(lambda: fetch(1), id="first")
     flow.add_task(lambda first: fetch(first), id="second")
     assert flow.run().outputs == {"first": 2, "second": 3}
+
+
+def test_a_script_that_runs_itself_again_in_its_child_is_told_how_not_to(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    run = "print(flow.run(check=False)['double'].error or 'done')"
+    start = (
+        "import weft\ndef double(): return 2\nflow = weft.Workflow('x')\nflow.add_task(double, isolation='process')\n"
+    )
+
+    def said(end: str) -> str:
+        script.write_text(start + end + "\n")
+        command = [sys.executable, str(script)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=30).stdout
+
+    assert "runs the whole script, and so this workflow, again" in said(run)
+    assert said(f"if __name__ == '__main__': {run}") == "done\n"

@@ -195,6 +195,11 @@ class _Compiler:
         runs_in_loop = is_async(function)
         if wanted == "process":
             reference = reference_to(function)
+            if reference is not None and reference[0] == "__mp_main__":  # each child would start another
+                raise InputError(
+                    f"{path}: the child process that was to call it runs the whole script, and so this workflow, again",
+                    hint='run the workflow under `if __name__ == "__main__":`',
+                )
             if reference is None:
                 raise InputError(
                     f'{path}: isolation="process" needs a function that can be imported',
