@@ -62,18 +62,9 @@ def decide(run_id: str, path: str, answer: str, value: str | None = None, *, jou
     Returns `requested` when the run's owner was told, else `decided`. Raises UsageError for another answer or a node
     that is not waiting.
     """
-    from weft import values
     from weft.engine.inbox import Request as Wish
-    from weft.errors import ValidationError
 
-    if answer not in ("done", "retry", "fail"):
-        raise UsageError(f"{answer!r} is not an answer", hint="answer done, retry or fail")
-    if value is not None and answer != "done":
-        raise UsageError("--value goes with done", hint="a retry or a failure has no output")
-    try:
-        raw = events.NULL if value is None else msgspec.Raw(values.encode(values.decode(value.encode())))
-    except ValidationError as error:
-        raise UsageError(f"--value: {error}", hint="write JSON, for a text with its quotes: --value '\"ok\"'") from None
+    raw = output_of(answer, value)
     _, store, full = locate(run_id, journal)
     wish = Wish(type="decide", path=path, answer=answer, value=raw, by=_who())
     _refuse_decision(store, full, path)
@@ -86,6 +77,21 @@ def decide(run_id: str, path: str, answer: str, value: str | None = None, *, jou
     finally:
         held.close()
     return "decided"
+
+
+def output_of(answer: str, value: str | None) -> msgspec.Raw:
+    """The output that an answer gives the node. Raises UsageError for an answer or a value that cannot be."""
+    from weft import values
+    from weft.errors import ValidationError
+
+    if answer not in ("done", "retry", "fail"):
+        raise UsageError(f"{answer!r} is not an answer", hint="answer done, retry or fail")
+    if value is not None and answer != "done":
+        raise UsageError("--value goes with done", hint="a retry or a failure has no output")
+    try:
+        return events.NULL if value is None else msgspec.Raw(values.encode(values.decode(value.encode())))
+    except ValidationError as error:
+        raise UsageError(f"--value: {error}", hint="write JSON, for a text with its quotes: --value '\"ok\"'") from None
 
 
 def _report(store: Store, run_id: str) -> Report:

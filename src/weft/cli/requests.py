@@ -27,7 +27,9 @@ def decide(run: str, path: str, answer: str, value: str | None, journal: str | N
     """
     from weft import app
     from weft.app.inspection import locate
+    from weft.app.requests import output_of
 
+    output_of(answer, value)  # a wrong command line is told before a run is looked for
     full = locate(run, journal)[2]
     said = app.decide(full, path, answer, value, journal=journal)
     out = streams().out
