@@ -17,10 +17,12 @@ def layers(graph: Graph) -> list[list[int]]:
     The order of removal is Kahn's (A. B. Kahn, "Topological sorting of large networks", 1962), taken layer by layer.
     Raises CycleError with the whole cycle.
     """
-    out = in_layers(graph.indegree, graph.dependents)
-    if sum(map(len, out)) != len(graph):
-        raise CycleError(find_cycle(graph))
-    return out
+    if graph.known_layers is None:
+        found = in_layers(graph.indegree, graph.dependents)
+        if sum(map(len, found)) != len(graph):
+            raise CycleError(find_cycle(graph))
+        graph.known_layers = found
+    return graph.known_layers
 
 
 def in_layers(indegree: Sequence[int], dependents: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -84,7 +84,19 @@ class Graph:
     Raises DuplicateTaskError and UnknownTaskError; cycles are found by `analysis.layers`.
     """
 
-    __slots__ = ("_silent", "chain", "dependents", "indegree", "index", "last", "needs", "nodes", "roots")
+    __slots__ = (
+        "_silent",
+        "chain",
+        "dependents",
+        "indegree",
+        "index",
+        "known_layers",
+        "known_paths",
+        "last",
+        "needs",
+        "nodes",
+        "roots",
+    )
 
     def __init__(self, nodes: Iterable[Node] = (), *, chain: bool = False) -> None:
         self.nodes: Sequence[Node] = tuple(nodes)
@@ -104,6 +116,9 @@ class Graph:
         """The nodes that need nothing."""
         self.last: int = next((i for i in range(len(self.nodes) - 1, -1, -1) if self.nodes[i].kind != "break"), -1)
         """The node whose output is the value of this body; a break has none. -1: there is no such node."""
+        self.known_layers: list[list[int]] | None = None
+        self.known_paths: list[tuple[Node, str, str]] | None = None
+        """What `analysis.layers` and `walk_paths` have found, for whoever asks again: a workflow keeps its graph."""
         self._silent: bool | None = None
 
     @property
@@ -145,15 +160,21 @@ def _index(nodes: Sequence[Node]) -> dict[str, int]:
 
 def walk(graph: Graph) -> Iterable[Node]:
     """Every node of the graph and of all bodies inside, outer first, in document order."""
-    return (node for node, _, _ in walk_paths(graph))
+    return [node for node, _, _ in walk_paths(graph)]
 
 
-def walk_paths(graph: Graph) -> Iterable[tuple[Node, str, str]]:
+def walk_paths(graph: Graph) -> Sequence[tuple[Node, str, str]]:
     """As `walk`, each with its node path and that of the node it stands in (empty at the top level).
 
     A node path is what is left of the paths of a node's instances without their indexes: `classify/score` of
     `classify[3]/score`. It names one node of a graph, also where ids are unique only within their block.
     """
+    if graph.known_paths is None:
+        graph.known_paths = list(_walk(graph))
+    return graph.known_paths
+
+
+def _walk(graph: Graph) -> Iterable[tuple[Node, str, str]]:
     stack = [(node, "", "") for node in reversed(graph.nodes)]
     while stack:
         node, prefix, block = stack.pop()
