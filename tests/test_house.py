@@ -31,6 +31,8 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
     "__init__": {"undo", "budget", "cancellation", "engine", "fronts", "pool", "runtimes", "workflow"},  # lazily
 }
+PROGRAMS = {SOURCE / "backends" / "keeper"}
+"""Folders that are run by themselves, in a Python that does not find Weft."""
 FRONTS = {"flow", "python", "plan"}
 KNOWN_GROUND_TO_TEXT = {("errors", "text")}
 """`errors.DocumentError` names `Diagnostic` in an annotation only."""
@@ -48,14 +50,23 @@ def imports(path: Path, *, typing: bool) -> set[tuple[str, str]]:
     for node in ast.walk(tree):
         if id(node) in skipped:
             continue
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("weft"):
+        if isinstance(node, ast.ImportFrom) and (source := source_of(node, path)).startswith("weft"):
             for alias in node.names:
-                inner = SOURCE.joinpath(*node.module.split(".")[1:], alias.name)
+                inner = SOURCE.joinpath(*source.split(".")[1:], alias.name)
                 own = inner.is_dir() or inner.with_suffix(".py").exists()
-                found.add((f"{node.module}.{alias.name}" if own or node.module == "weft" else node.module, alias.name))
+                found.add((f"{source}.{alias.name}" if own or source == "weft" else source, alias.name))
         elif isinstance(node, ast.Import):
             found |= {(a.name, "") for a in node.names if a.name.startswith("weft.")}
     return found
+
+
+def source_of(node: ast.ImportFrom, path: Path) -> str:
+    """The module that an import takes its names from. Relative ones are for programs that run without Weft."""
+    if not node.level:
+        return node.module or ""
+    assert path.parent in PROGRAMS, "only a program that runs without Weft imports by relative names"
+    assert node.level == 1
+    return ".".join(("weft", *path.relative_to(SOURCE).parent.parts, node.module or ""))
 
 
 def room(path: Path) -> str:
@@ -81,6 +92,14 @@ def test_fronts_do_not_know_each_other(path: Path) -> None:
     own = path.relative_to(SOURCE / "fronts").parts[0]
     others = {m.split(".")[2] for m, _ in imports(path, typing=True) if m.startswith("weft.fronts.")}
     assert others <= {own}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(f for p in PROGRAMS for f in p.glob("*.py")), ids=lambda p: str(p.relative_to(SOURCE))
+)
+def test_a_program_that_runs_without_weft_imports_itself_only(path: Path) -> None:
+    own = ".".join(("weft", *path.relative_to(SOURCE).parent.parts))
+    assert {module for module, _ in imports(path, typing=False) if not module.startswith(f"{own}.")} == set()
 
 
 def test_there_are_no_cycles_between_modules() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,10 +132,12 @@ def variant(tmp_path: Path) -> Callable[[str, str], Path]:
     """A keeper with one piece of its text replaced, for what cannot be made to happen and for negative controls."""
 
     def make(old: str, new: str) -> Path:
-        text = KEEPER.read_text()
+        folder = tmp_path / "variant"
+        shutil.copytree(KEEPER.parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        (file,) = [file for file in folder.iterdir() if old in file.read_text()]
+        text = file.read_text()
         assert text.count(old) == 1
-        file = tmp_path / "variant.py"
         file.write_text(text.replace(old, new))
-        return file
+        return folder / KEEPER.name
 
     return make

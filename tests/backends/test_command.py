@@ -444,15 +444,11 @@ async def test_a_system_without_descriptors_is_a_retryable_failure(children, env
 
 async def test_a_system_without_processes_is_waited_for_or_a_retryable_failure(env, tmp_path, variant):
     """A keeper that cannot fork while another job runs; RLIMIT_NPROC does not bind root, so it is made to fail."""
-    keeper = variant("            pid = os.fork()\n", "            pid = fork_if_alone(self)\n")
-    keeper.write_text(
-        keeper.read_text().replace(
-            "def take_lock(",
-            "def fork_if_alone(keeper):\n"
-            "    if keeper.jobs or b'none' in os.listdir(os.fsencode(sys.argv[4]).rpartition(b'/')[0]):\n"
-            "        raise OSError(errno.EAGAIN, '')\n"
-            "    return os.fork()\n\n\ndef take_lock(",
-        )
+    keeper = variant(
+        "            pid = os.fork()\n",
+        "            if self.jobs or b'none' in os.listdir(os.fsencode(sys.argv[4]).rpartition(b'/')[0]):\n"
+        "                raise OSError(errno.EAGAIN, '')\n"
+        "            pid = os.fork()\n",
     )
     children = Children(program=keeper, lock_path=tmp_path / "lock")
     ended = await asyncio.gather(

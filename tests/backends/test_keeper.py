@@ -279,7 +279,7 @@ async def test_closing_ends_what_runs(env, trace):
 async def test_a_run_inside_a_run_is_part_of_it(children, env, trace, tmp_path):
     """Inner engine and inner keeper are killed together: what is left is known by the outer job's mark."""
     inner = tmp_path / "inner.py"
-    source = str(KEEPER.parents[2])
+    source = str(KEEPER.parents[3])
     text = f"setsid sh -c '{trace.sleep} & exit' {QUIET} &"
     inner.write_text(
         f"import sys; sys.path.insert(0, {source!r})\n{PROLOGUE}\n"

@@ -8,7 +8,7 @@ process  code and functions in warm workers, and commands. A cancellation kills 
          its strays, and returns when they are gone. Values as JSON. A crash of it is one failed attempt.
 
 Inline and thread are `Functions`, process is `Programs`; commands have `run_command` (command.py). All processes are
-children of the keeper (keeper.py): they are gone at the latest 5 s after the engine, by whatever cause it ends.
+children of the keeper: they are gone at the latest 5 s after the engine, by whatever cause it ends.
 
 Nothing in here decides: no retry, no timeout, no limit. A deadline is the cancellation of the awaiting task; every
 place turns that into an end of the work, as far as the table says, before it raises CancelledError.

@@ -1,6 +1,6 @@
 """The engine's side of the keeper: processes that do not outlive the engine.
 
-`Children` starts one keeper (keeper.py says why) when the first child is needed and speaks with it over a socket: no
+`Children` starts one keeper (its package says why) when the first child is needed and speaks with it over a socket: no
 thread per child and no child watcher. A `Child` is a job of the keeper: a main process in a session of its own, its
 group, and every stray that came from it.
 
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from weft.backends.channel import Channel
+from weft.backends.keeper.processes import MARKER
 from weft.backends.refusals import (
     Refusal,
     as_bytes,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 Started = TypeVar("Started")
 
-KEEPER = Path(__file__).with_name("keeper.py")
+KEEPER = Path(__file__).with_name("keeper") / "__main__.py"
 ANSWER_WAIT = 15.0
 """Seconds within which the keeper must have ended a job: its own patience and as much again twice."""
 LAST_WAIT = 5.0
@@ -238,7 +239,7 @@ class Children:
     """Processes that are gone at the latest 5 s after the engine, by whatever cause it ends.
 
     `lock_path` is a file that stays locked (flock) for as long as one of them may live; its content names the keeper
-    and its token. `marker` is added to the environment of each child. `program` is the keeper's file (tests give
+    and its token. `marker` is added to the environment of each child. `program` is what starts the keeper (tests give
     others). Use it on one loop; `await close()` at the end.
     """
 
@@ -385,7 +386,7 @@ def start_keeper(program: Path, theirs: socket.socket, token: str, lock_path: Pa
     """Its environment has no secrets in it: only what the dynamic linker may need, and the mark of an outer run."""
     if not sys.executable:
         raise InternalError("sys.executable is empty: there is no Python to run the keeper of child processes with")
-    kept = {k: v for k, v in os.environ.items() if k in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "WEFT_JOB")}
+    kept = {k: v for k, v in os.environb.items() if k in (b"LD_LIBRARY_PATH", b"DYLD_LIBRARY_PATH", MARKER)}
     lock = str(lock_path.absolute()) if lock_path is not None else ""
     return subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-I", "-S", str(program), str(theirs.fileno()), str(os.getpid()), token, lock],

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from weft.backends.keeper.processes import marks_in
 from weft.errors import OwnedError
 
 if TYPE_CHECKING:
@@ -122,7 +123,4 @@ def _end_if(pid: int, file_name: str, condition: Callable[[bytes], bool]) -> boo
 
 
 def _carries(environment: bytes, token: bytes) -> bool:
-    for pair in environment.split(b"\0"):
-        if pair.startswith(b"WEFT_JOB="):
-            return any(part.partition(b".")[0] == token for part in pair[9:].split(b"/"))
-    return False
+    return any(mark.partition(b".")[0] == token for mark in marks_in(environment))
