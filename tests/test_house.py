@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
     "__init__": {"undo", "budget", "cancellation", "engine", "fronts", "pool", "runtimes", "workflow"},  # lazily
 }
-PROGRAMS = {SOURCE / "backends" / "keeper"}
+PROGRAMS = {SOURCE / "backends" / "keeper", SOURCE / "backends" / "worker"}
 """Folders that are run by themselves, in a Python that does not find Weft."""
 FRONTS = {"flow", "python", "plan"}
 KNOWN_GROUND_TO_TEXT = {("errors", "text")}
@@ -50,7 +50,7 @@ def imports(path: Path, *, typing: bool) -> set[tuple[str, str]]:
     for node in ast.walk(tree):
         if id(node) in skipped:
             continue
-        if isinstance(node, ast.ImportFrom) and (source := source_of(node, path)).startswith("weft"):
+        if isinstance(node, ast.ImportFrom) and (source := source_of(node, path)).split(".")[0] == "weft":
             for alias in node.names:
                 inner = SOURCE.joinpath(*source.split(".")[1:], alias.name)
                 own = inner.is_dir() or inner.with_suffix(".py").exists()

@@ -7,7 +7,6 @@ import asyncio
 import dataclasses
 import datetime
 import enum
-import importlib.util
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from weft import values
 from weft.backends.base import Code, Reference
 from weft.backends.process import WORKER, WorkerPool
+from weft.backends.worker import results
 from weft.errors import AttemptError, ValidationError
 
 pytestmark = pytest.mark.anyio
@@ -31,15 +31,6 @@ async def pool(children, env, tmp_path):
     pool = WorkerPool(children, size=2, cwd=tmp_path, env=env)
     yield pool
     await pool.close()
-
-
-@pytest.fixture(scope="module")
-def worker():
-    """worker.py as a module, for what needs no process."""
-    spec = importlib.util.spec_from_file_location("worker", WORKER)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 async def value(pool: WorkerPool, source: str, arguments: dict | None = None, **options):
@@ -215,8 +206,8 @@ trees = st.recursive(
 
 @settings(max_examples=200 * int(os.environ.get("WEFT_FUZZ_SCALE", "1")), deadline=None)
 @given(trees)
-def test_a_result_is_encoded_as_the_engine_would(worker, tree):
-    assert json.loads(worker.encode([tree])) == json.loads(values.encode([tree]))
+def test_a_result_is_encoded_as_the_engine_would(tree):
+    assert json.loads(results.encode([tree])) == json.loads(values.encode([tree]))
 
 
 DEEP: list = []
@@ -248,9 +239,9 @@ CYCLE.append(CYCLE)
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_not_json_is_refused_at_the_same_place_as_by_the_engine(worker, bad):
-    with pytest.raises(worker.Refused) as caught:
-        worker.encode(bad)
+def test_what_is_not_json_is_refused_at_the_same_place_as_by_the_engine(bad):
+    with pytest.raises(results.Refused) as caught:
+        results.encode(bad)
     assert (caught.value.kind, caught.value.hint) == ("ValidationError", "return JSON data")
     elsewhere = any(bad is one for one in (HUGE, SMALL, KEYS, DEEP, CYCLE))  # the engine takes these, or tells no place
     if not elsewhere:
@@ -259,8 +250,9 @@ def test_what_is_not_json_is_refused_at_the_same_place_as_by_the_engine(worker, 
         assert (caught.value.place, str(caught.value).casefold()) == (ours.value.path, str(ours.value).casefold())
 
 
-def test_the_worker_is_python_of_the_oldest_supported_interpreter():
-    ast.parse(WORKER.read_text(), feature_version=(3, 8))
+@pytest.mark.parametrize("file", sorted(WORKER.parent.glob("*.py")), ids=lambda file: file.name)
+def test_the_worker_is_python_of_the_oldest_supported_interpreter(file):
+    ast.parse(file.read_text(), feature_version=(3, 8))
 
 
 # -- failures ----------------------------------------------------------------------------------------------------------
@@ -296,7 +288,7 @@ async def main():
     error = await failure(pool, source, on_output=lambda stream, data: heard.append(data.decode()))
     assert (error.type, error.message, error.place, error.retryable) == ("OSError", "disk", "doc.flow.md:15", True)
     assert "ZeroDivisionError" in heard[0]
-    assert "worker.py" not in heard[0]
+    assert str(WORKER.parent) not in heard[0]
     assert "asyncio" not in heard[0]
 
 

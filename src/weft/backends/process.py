@@ -1,8 +1,8 @@
 """Python code in a warm pool of child processes: real parallelism, and work that can be killed.
 
-A worker (worker.py) is started when all others are busy, and kept: the first call costs the start of an interpreter,
-the next ones a hop. It answers one call at a time. Cancelling a call kills its worker, with all that it started; the
-next call gets another. A worker that a call has left threads or processes in is not used again either.
+A worker (its program is in worker/) is started when all others are busy, and kept: the first call costs the start of
+an interpreter, the next ones a hop. It answers one call at a time. Cancelling a call kills its worker, with all that it
+started; the next call gets another. A worker that a call has left threads or processes in is not used again either.
 
 Requests and answers go over a socket of their own. What the code prints is read from the standard descriptors, which
 the worker flushes before it answers, so they are drained before the answer is handed on.
@@ -29,7 +29,7 @@ from weft.errors import AttemptError, InternalError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-WORKER = Path(__file__).with_name("worker.py")
+WORKER = Path(__file__).with_name("worker") / "__main__.py"
 LAST_WORDS = 2000
 """Bytes of stderr that are quoted when a worker dies."""
 

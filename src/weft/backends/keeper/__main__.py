@@ -6,10 +6,9 @@ one; so their folder becomes a package by itself.
 
 import sys
 
-__package__ = "weft_keeper"
-package = sys.modules[__package__] = type(sys)(__package__)
+package = sys.modules["weft_keeper"] = type(sys)("weft_keeper")
 package.__path__ = [__file__.rpartition("/")[0]]
 
-from .program import main  # noqa: E402 - the package is made above
+from weft_keeper.program import main  # type: ignore[import-not-found]  # noqa: E402 - the package is made above
 
 main()
