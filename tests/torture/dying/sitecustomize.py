@@ -12,7 +12,7 @@ import signal
 import sys
 
 if "KILL_AT" in os.environ and sys.argv[:1] != ["-c"]:
-    from weft.journal.sqlite import SqliteJournal
+    from weft.journal.writing import SqliteJournal
 
     when, _, number = os.environ["KILL_AT"].partition(":")
     left = int(number)
