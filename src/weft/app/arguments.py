@@ -14,9 +14,6 @@ from weft.errors import InputError, UsageError, ValidationError, nearest
 from weft.fronts.flow.ast import Declared, Front
 from weft.text.yaml import Mapping as MarkedMapping
 
-SHORTEST_SECRET = 6
-"""Characters: masking a shorter one would mask ordinary text."""
-
 _TYPES = {
     "string": "a text",
     "number": "a number",
@@ -170,14 +167,18 @@ def _sample(front: Front) -> str | None:
 
 def _secrets(front: Front, source: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
     secrets: dict[str, str] = {}
+    if not front.secrets:
+        return secrets
+    from weft.redaction.forms import MIN_LENGTH
+
     for name in front.secrets:
         value = source.get(name)
         if not value:
             what = "is empty" if value == "" else "is not there"
             hint = "set it in the environment, or in a file named by --env-file"
             problems.append(Problem(f"the secret {name} {what}", hint))
-        elif len(value) < SHORTEST_SECRET:
-            message = f"the secret {name} has fewer than {SHORTEST_SECRET} characters"
+        elif len(value) < MIN_LENGTH:
+            message = f"the secret {name} has fewer than {MIN_LENGTH} characters"
             problems.append(Problem(message, "hiding so short a text would hide ordinary text, too"))
         else:
             secrets[name] = value
