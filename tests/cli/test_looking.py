@@ -253,7 +253,7 @@ def test_a_secret_is_in_no_log_and_no_output(weft, monkeypatch):
 def test_colours_and_line_ends_that_are_cut_by_a_piece_are_still_recognised(weft, monkeypatch):
     import io
 
-    from weft.app.inspection import LogFile
+    from weft.app.logs import LogFile
     from weft.cli.logs import Printer
     from weft.cli.terminal import Out
 

@@ -10,7 +10,7 @@ import pytest
 
 from engine.crashes import crash, crash_again, done, edit
 from weft import event_types as events
-from weft.app.inspection import why
+from weft.app.stories import why
 from weft.errors import ChangedError
 
 FIVE = """

@@ -11,7 +11,7 @@ import pytest
 from engine.crashes import Died, crash, crash_again, dies, done, edit
 from weft import app
 from weft import event_types as events
-from weft.app.inspection import why
+from weft.app.stories import why
 from weft.errors import InputError, NotResumableError
 
 CHAIN = """

@@ -18,6 +18,8 @@ from weft import event_types as events
 from weft import values
 from weft.app.documents import SAVED, program_of
 from weft.app.running import changes_of_document, end_children, leave_behind, refuse_ended, weights_of
+from weft.app.stores import Place as Place
+from weft.app.stores import first_event, store_at
 from weft.clock import SystemClock
 from weft.errors import ChangedError, InputError, NotResumableError, ValidationError
 from weft.graph.changes import compare
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from weft.fronts.flow import Loaded
     from weft.journal.base import Journal, Store
 
-Place = str | Path | None
 Compile = Callable[[Mapping[str, Any], bool], Program]
 """A program for these arguments; with true, one that is journaled."""
 
@@ -50,23 +51,6 @@ class How(msgspec.Struct, frozen=True):
     on_event: Callable[[Event], object] | None = None
     backend: Backend | None = None
     budget: Budget | None = None
-
-
-def store_at(place: Place, durability: str | None = None) -> Store:
-    """Where runs are kept. Raises InputError for a place that cannot be one."""
-    if place is None:
-        from weft.journal.memory import MemoryStore
-
-        return MemoryStore()
-    if not isinstance(place, str | Path):
-        raise InputError(f"journal is {place!r}; it must be a folder", hint='journal=".weft"')
-    if "://" in str(place):
-        raise InputError(f"journal={str(place)!r}: journals at an address are not supported yet", hint="name a folder")
-    import weft
-    from weft.journal.sqlite import SqliteStore
-
-    kept = "process" if durability == "process" else "power"
-    return SqliteStore(Path(place).absolute(), durability=kept, weft=weft.__version__)  # type: ignore[arg-type]
 
 
 async def execute(
@@ -101,8 +85,6 @@ async def resume(
 
     Raises ChangedError when the program is not the one that ran, OwnedError, NotFoundError, NotResumableError.
     """
-    from weft.app.inspection import first_event
-
     store = store_at(journal)
     run_id = store.resolve(run_id)
     first = first_event(store, run_id)

@@ -15,7 +15,7 @@ import msgspec
 
 from weft.app import project
 from weft.app.documents import program_of
-from weft.app.inspection import store_of
+from weft.app.stores import store_of
 from weft.graph.analysis import critical_path, layers
 from weft.graph.model import Graph, Node, walk
 

@@ -10,8 +10,9 @@ import msgspec
 
 from weft import event_types as events
 from weft.app.documents import load_source, that_ran
-from weft.app.inspection import Inspection, first_event, locate
+from weft.app.inspection import Inspection
 from weft.app.running import NOBODY, Audience, Request, end_children, resumption, sit
+from weft.app.stores import first_event, locate
 from weft.errors import NotResumableError, UsageError
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from weft import event_types as events
 from weft.app import project
 from weft.app.documents import SAVED, keep, load, load_source, program_of, show_as_running, that_ran
 from weft.app.given import arguments_of, given_before
-from weft.app.inspection import first_event, locate, store_of
 from weft.app.project import Project
+from weft.app.stores import first_event, locate, store_of
 from weft.errors import ChangedError, InputError, NotResumableError
 from weft.fronts.flow import Loaded, compare
 from weft.graph.work import Program

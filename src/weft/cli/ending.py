@@ -78,7 +78,7 @@ def _show_failure(failed: NodeFailed, err: Out, folder: Path | None, *, tail: bo
         err.line(f"  because {one_line(failed.error.cause, 400)}")
     if folder is None:
         return
-    from weft.app.inspection import log_of
+    from weft.app.logs import log_of
 
     log = log_of(folder, failed.path, failed.attempt)
     if log is None:

@@ -14,7 +14,8 @@ from weft.cli.options import journal_option, run_argument
 from weft.cli.terminal import Out, log_text, one_line, streams, styled
 
 if TYPE_CHECKING:
-    from weft.app.inspection import Inspection, LogFile
+    from weft.app.inspection import Inspection
+    from weft.app.logs import LogFile
 
 EVERY = 0.2
 """Seconds between two looks at the logs of a run that goes on."""
@@ -52,7 +53,7 @@ def logs(run: str, path: str | None, follow: bool, journal: str | None) -> int:
 
 def _show(seen: Inspection, folder: Path, path: str | None, printer: Printer, *, follow: bool) -> int:
     """Print what there is, and with `follow` what comes; how many files there were."""
-    from weft.app.inspection import log_files
+    from weft.app.logs import log_files
 
     while True:
         going_on = follow and seen.standing() == "running"

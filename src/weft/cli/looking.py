@@ -13,7 +13,8 @@ from weft.cli.terminal import OF_STATUS, Out, Streams, one_line, streams, styled
 from weft.cli.words import error_words, instant, seconds
 
 if TYPE_CHECKING:
-    from weft.app.inspection import AttemptStory, Inspection, RunSummary, Story
+    from weft.app.inspection import Inspection, RunSummary
+    from weft.app.stories import AttemptStory, Story
     from weft.results import RunResult
 
 EVERY = 0.1
@@ -185,7 +186,7 @@ def _node_rows(result: RunResult) -> list[tuple[str, ...]]:
 @journal_option
 def why(run: str, path: str, as_json: bool, journal: str | None) -> int:
     """Say why the node at PATH of RUN ran, or did not, and how its attempts ended."""
-    from weft.app.inspection import why as story_of
+    from weft.app.stories import why as story_of
 
     story = story_of(run, path, journal)
     out = streams().out

@@ -77,7 +77,7 @@ def run_argument(command: Decorated) -> Decorated:
 
 
 def _complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from weft.app.inspection import here
+    from weft.app.stores import here
     from weft.errors import WeftError
 
     try:

@@ -26,8 +26,8 @@ def decide(run: str, path: str, answer: str, value: str | None, journal: str | N
     fail   the node failed
     """
     from weft import app
-    from weft.app.inspection import locate
     from weft.app.requests import output_of
+    from weft.app.stores import locate
 
     output_of(answer, value)  # a wrong command line is told before a run is looked for
     full = locate(run, journal)[2]
@@ -47,7 +47,7 @@ def decide(run: str, path: str, answer: str, value: str | None, journal: str | N
 def cancel(run: str, reason: str, journal: str | None) -> int:
     """End RUN for good: what runs is stopped, what was done is rolled back."""
     from weft import app
-    from weft.app.inspection import locate
+    from weft.app.stores import locate
 
     full = locate(run, journal)[2]
     now = streams()
@@ -68,7 +68,7 @@ def cancel(run: str, reason: str, journal: str | None) -> int:
 
 
 def _way_on(run_id: str, journal: str | None) -> str:
-    from weft.app.inspection import first_event, locate
+    from weft.app.stores import first_event, locate
     from weft.cli.ending import way_on
 
     first = first_event(locate(run_id, journal)[1], run_id)
