@@ -15,8 +15,8 @@ from weft.runtimes import registry
 from weft.text.source import Diagnostic, Source, read_source, render
 
 __all__ = [
-    "SAVED", "Diagnostic", "Loaded", "Source", "check", "keep", "kinds", "load", "load_source", "program_of", "render",
-    "show_as_running", "that_ran",
+    "SAVED", "Diagnostic", "Loaded", "Source", "check", "keep", "kept_files", "kinds", "load", "load_source",
+    "program_of", "render", "show_as_running", "that_ran",
 ]  # fmt: skip
 
 SAVED = "document.flow.md"
@@ -61,6 +61,11 @@ def that_ran(folder: Path, digest: str | None, name: str) -> Source:
     """The run's copy of the document that its last sitting ran. Raises NotFoundError."""
     kept = folder / EARLIER / f"{digest}.flow.md"
     return Source(name, read_source(kept if kept.exists() else folder / SAVED).text)
+
+
+def kept_files(program: Program) -> dict[str, bytes]:
+    """The files that a run begins with: its document, when it has one."""
+    return {} if program.text is None else {SAVED: program.text}
 
 
 def keep(folder: Path | None, program: Program) -> None:

@@ -7,7 +7,6 @@ themselves.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,9 @@ import msgspec
 
 from weft import event_types as events
 from weft import values
-from weft.app.documents import SAVED, program_of
-from weft.app.running import changes_of_document, end_children, leave_behind, refuse_ended, weights_of
+from weft.app.documents import keep, kept_files, program_of
+from weft.app.resuming import changes_of_document, facts_of, turned
+from weft.app.running import end_children, leave_behind, weights_of
 from weft.app.stores import Place as Place
 from weft.app.stores import first_event, store_at
 from weft.clock import SystemClock
@@ -64,9 +64,9 @@ async def execute(
     run_id = store.new_id()
     kept = msgspec.structs.replace(given, input=_to_keep(given.input)) if journal is not None else given
     started = run_started(run_id, program, kept, options, at=_clock().now(), settings=_facts(how, project))
-    files = {} if program.text is None else {SAVED: program.text}
-    opened = store.create(run_id, [started], files)
-    sitting = _sitting(program, given, opened, options, how, weights=_weights(store, program, how, journal))
+    opened = store.create(run_id, [started], kept_files(program))
+    weights = {} if journal is None else weights_of(store, program)
+    sitting = _sitting(program, given, opened, options, how, weights=weights)
     return await _sit(sitting, store, lambda: sitting.start(started), kept=journal is not None)
 
 
@@ -209,10 +209,6 @@ def _facts(how: How, project: Path) -> dict[str, str]:
     return facts if how.jobs is None else {**facts, "jobs": str(how.jobs)}
 
 
-def _weights(store: Store, program: Program, how: How, journal: Place) -> dict[str, float]:
-    return {} if journal is None else weights_of(store, program)
-
-
 def _given(arguments: Mapping[str, Any]) -> Arguments:
     from weft.engine.sitting import Arguments
 
@@ -258,33 +254,29 @@ def _resumption(
     store: Store, journal: Journal, program: Program, given: Arguments, how: How, *, accept: bool
 ) -> tuple[Sitting, Facts, events.RunResumed]:
     """What a sitting needs to go on with a run of Python tasks."""
-    facts, known, python = _scan(journal, program)
-    edited = program.digest != facts.digest
-    changed = _changes(known, program, python, accept=accept) if edited else {}
-    return _turned(store, journal, program, given, how, facts, edited=edited, changed=changed)
+    facts = facts_of(journal, program)
+    changed = None if program.digest == facts.digest else _changes(journal, program, accept=accept)
+    return _turned(store, journal, facts, program, given, how, changed)
 
 
-def _scan(journal: Journal, program: Program) -> tuple[Facts, dict[str, tuple[str, str]], str]:
-    from weft.engine.facts import Facts
-
-    facts = Facts(program.graph, program.on_failure)
+def _last_plan(journal: Journal) -> tuple[dict[str, tuple[str, str]], str]:
+    """Label and digest of each task that ran last, by path, and the Python that it ran on."""
     known: dict[str, tuple[str, str]] = {}
     python = ""
-    facts.scan(journal.read())
     for batch in journal.read():
         for event in batch:
             if isinstance(event, events.RunStarted | events.RunResumed) and event.plan:
                 known = {node.id: (node.label, node.digest) for node in event.plan}
                 python = event.settings.get("python", "")
-    refuse_ended(journal.run_id, facts.finished)
-    return facts, known, python
+    return known, python
 
 
-def _changes(known: dict[str, tuple[str, str]], program: Program, python: str, *, accept: bool) -> dict[str, str]:
+def _changes(journal: Journal, program: Program, *, accept: bool) -> dict[str, str]:
     """What is different in the tasks since the run began. Raises ChangedError."""
     from weft.graph.changes import needs_by_path
     from weft.graph.model import walk_paths
 
+    known, python = _last_plan(journal)
     now = {path: node.digest for node, path, _ in walk_paths(program.graph)}
     differs = {path for path, digest in now.items() if path in known and known[path][1] != digest}
     needs = needs_by_path(program.graph)
@@ -306,50 +298,28 @@ def _document_resumption(
     store: Store, journal: Journal, loaded: Loaded, first: events.RunStarted, how: How, *, accept: bool
 ) -> tuple[Sitting, Facts, events.RunResumed]:
     from weft.app import project
-    from weft.app.documents import keep
     from weft.app.given import given_before
-    from weft.engine.facts import Facts
 
     program, loaded = program_of(loaded)
-    facts = Facts(program.graph, program.on_failure)
-    facts.scan(journal.read())
-    refuse_ended(journal.run_id, facts.finished)
-    edited = program.digest != facts.digest
-    changed = changes_of_document(journal.folder, loaded, first, facts.digest, accept=accept) if edited else {}
-    place = project.find(Path(str(first.document)))
-    given = given_before(first, loaded, place)
-    if edited:
+    facts = facts_of(journal, program)
+    changed = changes_of_document(journal, facts, loaded, first, accept=accept)
+    given = given_before(first, loaded, project.find(Path(str(first.document))))
+    if changed is not None:
         keep(journal.folder, program)
-    return _turned(store, journal, program, given, how, facts, edited=edited, changed=changed)
+    return _turned(store, journal, facts, program, given, how, changed)
 
 
 def _turned(
     store: Store,
     journal: Journal,
+    facts: Facts,
     program: Program,
     given: Arguments,
     how: How,
-    facts: Facts,
-    *,
-    edited: bool,
-    changed: dict[str, str],
+    changed: dict[str, str] | None,
 ) -> tuple[Sitting, Facts, events.RunResumed]:
-    from weft.engine.sitting import node_plan
-
     folder = Path(program.document).parent if program.document else Path.cwd()
-    facts.turn()
-    if edited:
-        facts.edit(program.digest, changed)
-    if facts.edited:
-        facts.number(journal.read())
-    resumed = events.RunResumed(
-        at=time.time(),
-        epoch=journal.epoch,
-        changed=changed,
-        document_digest=program.digest,
-        settings=_facts(how, folder),
-        plan=node_plan(program.graph, digests=program.document is None) if edited else (),
-    )
+    resumed = turned(journal, facts, program, changed, _facts(how, folder))
     options = _options(how, folder, folder, by_reference=False)
     sitting = _sitting(program, given, journal, options, how, weights=weights_of(store, program))
     return sitting, facts, resumed

@@ -16,19 +16,20 @@ import msgspec
 
 from weft import event_types as events
 from weft.app import project
-from weft.app.documents import SAVED, keep, load, load_source, program_of, show_as_running, that_ran
+from weft.app.documents import keep, kept_files, load, program_of, show_as_running
 from weft.app.given import arguments_of, given_before
 from weft.app.project import Project
+from weft.app.resuming import changes_of_document, facts_of, turned
 from weft.app.stores import first_event, locate, store_of
-from weft.errors import ChangedError, InputError, NotResumableError
-from weft.fronts.flow import Loaded, compare
+from weft.errors import InputError, NotResumableError
+from weft.fronts.flow import Loaded
 from weft.graph.work import Program
 from weft.results import RunResult
 
 if TYPE_CHECKING:
     from weft.engine.facts import Facts
     from weft.engine.report import Report
-    from weft.engine.sitting import LogListener, Options, Sitting
+    from weft.engine.sitting import Arguments, LogListener, Options, Sitting
     from weft.event_types import Event
     from weft.journal.base import Journal, Store
 
@@ -102,7 +103,7 @@ def run(
 
     `loaded`: the document, when it was read already.
     """
-    from weft.engine.sitting import Sitting, run_started
+    from weft.engine.sitting import run_started
 
     _refuse_unwritable_name(path)
     program, loaded = program_of(path if loaded is None else loaded)
@@ -114,18 +115,8 @@ def run(
     started = run_started(
         run_id, program, given, options, at=time.time(), settings=_facts_of_this_sitting(options, program, place)
     )
-    files = {} if program.text is None else {SAVED: program.text}
-    journal = store.create(run_id, [started], files)
-    sitting = Sitting(
-        program,
-        given,
-        journal,
-        options,
-        weights=weights_of(store, program),
-        on_log=audience.log,
-        on_signal=audience.signal,
-        instant=place.journal is None,
-    )
+    journal = store.create(run_id, [started], kept_files(program))
+    sitting = _sitting(program, given, journal, options, store, audience, instant=place.journal is None)
     return sit(sitting, store, lambda: sitting.start(started), audience.watch, place.journal)
 
 
@@ -183,33 +174,33 @@ def resumption(
     audience: Audience = NOBODY,
 ) -> tuple[Sitting, Facts, events.RunResumed]:
     """What a sitting needs to go on with a run that this process owns now."""
-    from weft.engine.facts import Facts
-    from weft.engine.sitting import Sitting, node_plan
-
     program, loaded = program_of(loaded)
-    facts = Facts(program.graph, program.on_failure)
-    facts.scan(journal.read())
-    refuse_ended(journal.run_id, facts.finished)
-    edited = program.digest != facts.digest
-    changed = changes_of_document(journal.folder, loaded, first, facts.digest, accept=accept) if edited else {}
+    facts = facts_of(journal, program)
+    changed = changes_of_document(journal, facts, loaded, first, accept=accept)
     place = project.find(Path(str(first.document)), request.settings())
     given = given_before(first, loaded, place)
     options = _options(Path(str(first.document)), request, place)
-    facts.turn()
-    if edited:
-        facts.edit(program.digest, changed)
+    resumed = turned(journal, facts, program, changed, _facts_of_this_sitting(options, program, place))
+    sitting = _sitting(program, given, journal, options, store, audience)
+    if changed is not None:
         keep(journal.folder, program)
-    if facts.edited:
-        facts.number(journal.read())
-    resumed = events.RunResumed(
-        at=time.time(),
-        epoch=journal.epoch,
-        changed=changed,
-        document_digest=program.digest,
-        settings=_facts_of_this_sitting(options, program, place),
-        plan=node_plan(program.graph) if edited else (),
-    )
-    sitting = Sitting(
+        sitting.listen(lambda event: show_as_running(journal.folder, program, event))
+    return sitting, facts, resumed
+
+
+def _sitting(
+    program: Program,
+    given: Arguments,
+    journal: Journal,
+    options: Options,
+    store: Store,
+    audience: Audience,
+    *,
+    instant: bool = False,
+) -> Sitting:
+    from weft.engine.sitting import Sitting
+
+    return Sitting(
         program,
         given,
         journal,
@@ -217,10 +208,8 @@ def resumption(
         weights=weights_of(store, program),
         on_log=audience.log,
         on_signal=audience.signal,
+        instant=instant,
     )
-    if edited:
-        sitting.listen(lambda event: show_as_running(journal.folder, program, event))
-    return sitting, facts, resumed
 
 
 def sit(sitting: Sitting, store: Store, begin: Callable[[], Any], watch: Watcher | None, kept: Path | None) -> Outcome:
@@ -294,36 +283,8 @@ def _facts_of_this_sitting(options: Options, program: Program, place: Project) -
     }
 
 
-# -- changed documents -------------------------------------------------------------------------------------------------
-
-
-def changes_of_document(
-    folder: Path | None, loaded: Loaded, first: events.RunStarted, digest: str | None, *, accept: bool
-) -> dict[str, str]:
-    """What is different in the document since the run last read it, as node id -> reason. Raises ChangedError."""
-    if folder is None:
-        return {}
-    ran = load_source(that_ran(folder, digest, str(first.document)))
-    if ran.program is None or ran.document is None:
-        raise ChangedError("the document that ran can no longer be read", hint="start a new run")
-    changed, lines = compare(ran, loaded)
-    if lines and not accept:
-        raise ChangedError(
-            f"{first.document} is not the document that ran",
-            lines,
-            hint="--accept-changes runs what changed and what depends on it again; or restore the document",
-        )
-    return changed
-
-
 def end_children(lock: Path) -> None:
     """End what an owner that was killed has left running, when it did not go by itself."""
     from weft.backends.survivors import wait_children_gone
 
     wait_children_gone(lock, patience=1.0)
-
-
-def refuse_ended(run_id: str, status: str) -> None:
-    """Raise NotResumableError for a run that has nothing to go on with."""
-    if status in ("succeeded", "cancelled", "issues"):
-        raise NotResumableError(f"run {run_id} has ended as {status}", hint="start a new run, or see weft show")
