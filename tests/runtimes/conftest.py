@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from backends.conftest import anyio_backend as anyio_backend
+from backends.conftest import children as children
+from backends.conftest import trace as trace
 from runtimes.repositories import Sandbox
 from weft.backends.children import Children
 from weft.errors import AttemptError
@@ -70,19 +73,6 @@ def refused(attempt: Attempt) -> Callable[..., AttemptError]:
         return caught.value
 
     return run
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def children() -> AsyncIterator[Children]:
-    """Closed after the test; nothing of it may be left."""
-    children = Children()
-    yield children
-    await children.close()
 
 
 @pytest.fixture

@@ -7,10 +7,7 @@ work trees, agents at once, then for each task in order: what it did outside, it
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +26,6 @@ from weft.runtimes.worktrees import remove_worktree, reset_worktree, save_patch
 pytestmark = pytest.mark.anyio
 
 WORKS = [["write", "sibling.txt", "done\n"]]
-
-
-@pytest.fixture
-def trace() -> Iterator[Trace]:
-    trace = Trace()
-    yield trace
-    for pid in trace.living():
-        os.kill(pid, signal.SIGKILL)
 
 
 class Block:

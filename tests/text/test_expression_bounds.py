@@ -7,35 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from text.sample import SCOPE, error, read, value
 from timing import within
 from weft.errors import ExpressionError
-from weft.text.expressions import CODES, Expression, Fuel, MappingScope, parse
-
-NODES = ("a", "b", "fetch", "fetch-all", "x-1")
-NAMES = ("row", "n", "t", "xs", "o", "nothing")
-SCOPE = MappingScope(
-    nodes={"a": 1, "b": {"c": {"d": [10, 20]}}, "fetch": 7, "fetch-all": {"output": "inner"}, "x-1": "x-1"},
-    records={"a": {"status": "succeeded", "attempts": 2, "exit_code": 3}},
-    names={"row": {"score": 60}, "n": 4, "t": "text", "xs": [1, 2, 3, 4], "o": {"k": 1, "a b": 2}, "nothing": None},
-    specials={"config": {"threshold": 50}, "item": "scope's", "run": {"id": "r1"}},
-)
-
-
-def read(text: str) -> Expression:
-    return parse(text, nodes=NODES, names=NAMES)
-
-
-def value(text: str) -> object:
-    return read(text).evaluate(SCOPE)
-
-
-def error(text: str) -> ExpressionError:
-    with pytest.raises(ExpressionError) as caught:
-        value(text)
-    assert caught.value.code in CODES
-    assert 0 <= caught.value.start < caught.value.end
-    return caught.value
-
+from weft.text.expressions import Fuel, MappingScope, parse
 
 # ---- data only
 
