@@ -111,6 +111,27 @@ def test_a_mutex_with_reversed_data_flow_does_not_deadlock() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "most"),
+    [("db/*", "db/users", 1), ("db/*", "*/users", 1), ("./db", "db", 1), ("db/*", "logs/users", 2), ("a", "b", 2)],
+)
+def test_two_mutexes_that_meet_keep_their_tasks_apart_also_by_wildcards(first: str, second: str, most: int) -> None:
+    flow = weft.Workflow("locks")
+    running = reached = 0
+
+    async def hold() -> None:
+        nonlocal running, reached
+        running += 1
+        reached = max(reached, running)
+        await asyncio.sleep(0.1)
+        running -= 1
+
+    flow.add_task(hold, id="plain", mutex=[first])
+    flow.add_task(weft.Sequence(weft.task(hold, mutex=[second])), id="inside")
+    assert FakeClock().run(flow.execute()).status == "succeeded"
+    assert reached == most
+
+
 # -- verified writes --------------------------------------------------------------------------------------------------
 
 

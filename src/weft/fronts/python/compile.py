@@ -11,7 +11,8 @@ that has surely run by then, else to an argument of the run, else to the default
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -33,7 +34,7 @@ from weft.fronts.python.digests import Digests
 from weft.fronts.python.signature import is_async, reference_to
 from weft.fronts.python.task import Task
 from weft.graph.analysis import in_layers
-from weft.graph.hazards import Access, hazard_edges
+from weft.graph.hazards import Access, hazard_edges, mutex_keys
 from weft.graph.model import Graph, Node
 from weft.graph.work import ChoiceWork, ForeachWork, FunctionWork, Isolation, ParallelWork, Parameter, RetryWork, Work
 from weft.policy import NO_RETRY, Limit
@@ -219,10 +220,16 @@ class _Compiler:
                 close = nearest(name, list(self.known_limits))
                 hint = f"did you mean {close[0]!r}?" if close else "declare it: Workflow(limits={...})"
                 raise InputError(f"{path}: there is no limit {name!r}", hint=hint)
-        locks = sorted(f"{MUTEX}{name}" for name in set(said.mutex))
+        locks = sorted({f"{MUTEX}{key}" for name in said.mutex for key in self.keys[name]})
         for lock in locks:
             self.limits.setdefault(lock, Limit(concurrency=1))
         return (*said.limit, *locks)
+
+    @cached_property
+    def keys(self) -> dict[str, tuple[str, ...]]:
+        """The locks of each mutex that any task names: one with wildcards meets others."""
+        named = {name for task in self.building.tasks.values() for name in _mutexes(task)}
+        return mutex_keys([Access(name, mutexes=(name,)) for name in sorted(named)])
 
     def _undo(self, task: Task, id: str, scope: Scope, fields: dict[str, Any]) -> None:  # noqa: A002
         undo = task.settings.compensate
@@ -308,6 +315,16 @@ class _Compiler:
             return
         work = RetryWork(retry_on=worth_retrying(task.on))
         fields |= {"kind": "retry", "bodies": (self._body(part, inside),), "work": work, "retry": task.policy}
+
+
+def _mutexes(task: Task) -> Iterator[str]:
+    """Those of a task and of everything inside it."""
+    yield from task.settings.mutex
+    inner = [task.each] if isinstance(task, MapTask) else []
+    if isinstance(task, Combinator):
+        inner = [part for _, part in task.named()]
+    for part in inner:
+        yield from _mutexes(part)
 
 
 def _going_over(collection: Any, task: MapTask) -> ForeachWork:
