@@ -149,6 +149,16 @@ def test_a_failed_document_is_resumed(project: Path) -> None:
         weft.resume_sync("last", flow, journal=journal)
 
 
+def test_readers_of_a_run_that_was_resumed_with_another_document_see_that_one(project: Path) -> None:
+    path, journal = project / "edited.flow.md", project / ".weft"
+    path.write_text("<workflow>\n<command id='a'>exit 3</command>\n</workflow>\n")
+    failed = weft.run_document_sync(path, journal=journal)
+    path.write_text("<workflow>\n<command id='a'>echo done</command>\n</workflow>\n")
+    ended = weft.resume_sync("last", weft.load(path), journal=journal, accept_changes=True)
+    assert (failed.status, ended.status) == ("failed", "succeeded")
+    assert (journal / "runs" / ended.run_id / "document.flow.md").read_text() == path.read_text()
+
+
 def test_what_was_done_in_a_foreach_is_undone_with_its_output(project: Path) -> None:
     path = write(
         project,

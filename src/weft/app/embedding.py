@@ -15,7 +15,7 @@ import msgspec
 
 from weft import event_types as events
 from weft import values
-from weft.app.documents import keep, kept_files, program_of
+from weft.app.documents import keep, kept_files, program_of, show_as_running
 from weft.app.resuming import changes_of_document, facts_of, turned
 from weft.app.running import end_children, leave_behind, weights_of
 from weft.app.stores import Place as Place
@@ -304,9 +304,11 @@ def _document_resumption(
     facts = facts_of(journal, program)
     changed = changes_of_document(journal, facts, loaded, first, accept=accept)
     given = given_before(first, loaded, project.find(Path(str(first.document))))
+    sitting, facts, resumed = _turned(store, journal, facts, program, given, how, changed)
     if changed is not None:
         keep(journal.folder, program)
-    return _turned(store, journal, facts, program, given, how, changed)
+        sitting.listen(lambda event: show_as_running(journal.folder, program, event))
+    return sitting, facts, resumed
 
 
 def _turned(
