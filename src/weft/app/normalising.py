@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from weft.errors import AttemptError, InputError
-from weft.fronts.plan.agents import command_line
+from weft.fronts.plan.agents import Invocation, command_line
 from weft.fronts.plan.config import Config
 from weft.fronts.plan.normalise import read_normalised
 from weft.fronts.plan.prompts import draw_boundary, normalise_prompt
@@ -30,7 +30,9 @@ def normalised(source: Source, config: Config, repo: Path, state: Path) -> Sourc
     complaint: str | None = None
     for attempt in range(config["normalize_retry_count"] + 1):
         try:
-            found = read_normalised(_answer(source, config, repo, kept, words, complaint, attempt), source.name)
+            call = _call(source, config, repo, kept.with_suffix(".prompt.md"), words, complaint)
+            answer = _answer(call, config, repo, kept.with_suffix(f".{attempt + 1}.log"))
+            found = read_normalised(answer, source.name)
         except AttemptError as error:
             complaint = error.message
             continue
@@ -42,21 +44,15 @@ def normalised(source: Source, config: Config, repo: Path, state: Path) -> Sourc
     raise InputError(f"{source.name}: {complaint}", hint="write it as a plan: `weft plan prompt` says how")
 
 
-def _answer(
-    source: Source, config: Config, repo: Path, kept: Path, words: str | None, complaint: str | None, attempt: int
-) -> str:
-    import asyncio
-
-    from weft.backends.children import Children
-    from weft.runtimes.agent import run_agent
-
+def _call(
+    source: Source, config: Config, repo: Path, file: Path, words: str | None, complaint: str | None
+) -> Invocation:
+    """How the agent is asked for a plan; `file` is written where it reads its prompt from one."""
     boundary = draw_boundary([source.text, words or ""], lambda: uuid.uuid4().hex)
-    prompt = normalise_prompt(source.text, boundary=boundary, words=words, complaint=complaint)
-    file = kept.with_suffix(".prompt.md")
     call = command_line(
         config.agent,
         "plan",
-        prompt=prompt,
+        prompt=normalise_prompt(source.text, boundary=boundary, words=words, complaint=complaint),
         repo=str(repo),
         model=config["model"],
         sandbox=config["sandbox"],
@@ -66,6 +62,16 @@ def _answer(
     if call.file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(call.file, encoding="utf-8")
+    return call
+
+
+def _answer(call: Invocation, config: Config, repo: Path, transcript: Path) -> str:
+    """What the agent says. Raises AttemptError."""
+    import asyncio
+
+    from weft.backends.children import Children
+    from weft.runtimes.agent import run_agent
+
     env = {name: value for name, value in os.environ.items() if not name.startswith("WEFT_")}
 
     async def work() -> str:
@@ -79,7 +85,7 @@ def _answer(
                 env={**env, "WEFT_PLAN_PHASE": "normalize"},
                 stdin=call.stdin,
                 seconds=config["phase_timeout_sec"],
-                transcript=kept.with_suffix(f".{attempt + 1}.log"),
+                transcript=transcript,
             )
         finally:
             await children.close()
