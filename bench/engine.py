@@ -80,24 +80,10 @@ def warm(flow: weft.Workflow, journal: Path | None = None) -> weft.Workflow:
 
 def raw_fan(count: int, jobs: int) -> float:
     """The same with a TaskGroup and a Semaphore and nothing else."""
-
-    async def go() -> float:
-        places = asyncio.Semaphore(jobs)
-
-        async def one() -> None:
-            async with places:
-                await nothing()
-
-        began = time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(count):
-                group.create_task(one())
-        return time.perf_counter() - began
-
-    return asyncio.run(go())
+    return raw_layers(1, count, jobs)
 
 
-def raw_layers(side: int, jobs: int) -> float:
+def raw_layers(layers: int, width: int, jobs: int) -> float:
     """A TaskGroup per layer, with the same Semaphore: what somebody would write by hand."""
 
     async def go() -> float:
@@ -108,9 +94,9 @@ def raw_layers(side: int, jobs: int) -> float:
                 await nothing()
 
         began = time.perf_counter()
-        for _ in range(side):
+        for _ in range(layers):
             async with asyncio.TaskGroup() as group:
-                for _ in range(side):
+                for _ in range(width):
                     group.create_task(one())
         return time.perf_counter() - began
 
@@ -158,7 +144,7 @@ def in_memory(table: Table) -> None:
         table,
         f"layered {SIDE} x {SIDE}, memory, to raw asyncio",
         lambda: execution(deep, 64),
-        lambda: raw_layers(SIDE, 64),
+        lambda: raw_layers(SIDE, SIDE, 64),
         SIDE * SIDE,
         3,
     )
@@ -189,7 +175,7 @@ def journaled(table: Table) -> None:
             table,
             f"layered {SIDE} x {SIDE}, journaled, to raw asyncio",
             lambda: execution(deep, 64, kept),
-            lambda: raw_layers(SIDE, 64),
+            lambda: raw_layers(SIDE, SIDE, 64),
             SIDE * SIDE,
             6,
         )
