@@ -104,15 +104,6 @@ def discover(folder: Path) -> Place:
     )
 
 
-def is_work_tree(folder: Path) -> bool:
-    """Whether `folder` lies in a git work tree. Runs no program."""
-    try:
-        discover(folder)
-    except GitError:
-        return False
-    return True
-
-
 def make_state(folder: Path) -> None:
     """Make the folder of the runs' own state, which ignores itself. Raises GitError when that leads elsewhere."""
     if folder.is_symlink():
