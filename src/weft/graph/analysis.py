@@ -58,16 +58,19 @@ def find_cycle(graph: Graph) -> list[str]:
                 colour[path.pop()] = 2
                 iterators.pop()
             elif colour[following] == 1:
-                cycle = path[path.index(following) :]
-                first = min(cycle)
-                at = cycle.index(first)
-                ids = [graph.nodes[i].id for i in cycle[at:] + cycle[:at]]
-                return [*ids, ids[0]]
+                return _closed(graph, path[path.index(following) :])
             elif not colour[following]:
                 colour[following] = 1
                 path.append(following)
                 iterators.append(iter(graph.dependents[following]))
     return []
+
+
+def _closed(graph: Graph, cycle: list[int]) -> list[str]:
+    """The ids of a cycle from its earliest node on, and that one again."""
+    at = cycle.index(min(cycle))
+    ids = [graph.nodes[i].id for i in cycle[at:] + cycle[:at]]
+    return [*ids, ids[0]]
 
 
 def remaining(graph: Graph, weights: Sequence[float]) -> list[float]:
