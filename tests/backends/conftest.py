@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from weft.backends.children import KEEPER, Children
+from weft.backends.children import Children
+from weft.backends.kept import KEEPER
 
 SOURCES = str(Path(__file__).parents[2] / "src")
 

@@ -12,8 +12,9 @@ import sys
 import pytest
 
 from backends.conftest import command_line, eventually, is_alive
-from weft.backends.children import KEEPER, Children
+from weft.backends.children import Children
 from weft.backends.command import run_command
+from weft.backends.kept import KEEPER
 from weft.backends.survivors import wait_children_gone
 from weft.errors import AttemptError, OwnedError
 
@@ -239,7 +240,7 @@ async def test_a_keeper_killed_between_two_commands_is_not_noticed(env):
 
 
 async def test_a_stopped_keeper_does_not_hold_up_a_cancellation_for_ever(env, trace, monkeypatch):
-    monkeypatch.setattr("weft.backends.children.ANSWER_WAIT", 0.1)
+    monkeypatch.setattr("weft.backends.kept.ANSWER_WAIT", 0.1)
     children = Children()
     task = asyncio.create_task(run_command(children, ["/bin/sh", "-c", trace.sleep], cwd="/", env=env, grace=0))
     while not trace.sleepers():
@@ -320,7 +321,7 @@ def command_line_parent(keeper: int) -> str:
 async def test_nothing_starts_after_the_end_of_the_engine(tmp_path, env, engine):
     """An engine that dies right after it has asked: its last wish is not granted."""
     program = f"""{PROLOGUE}
-from weft.backends.children import Keeper, KEEPER
+from weft.backends.kept import Keeper, KEEPER
 
 async def main():
     keeper = Keeper(KEEPER, None)

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from weft.backends.channel import Listener, PipeReader
-from weft.backends.children import Child, Children, Exit, through_cancellation
+from weft.backends.children import Children
+from weft.backends.finishing import through_cancellation
+from weft.backends.kept import Child, Exit
 from weft.backends.refusals import is_shortage, no_resources
 
 if TYPE_CHECKING:
@@ -166,7 +168,7 @@ async def run_command(
         err.feed(data)
         listener.hear("stderr", data)
 
-    running = await children.when_room(lambda: _spawn(children, argv, cwd, env, stdin, (to_stdout, to_stderr)))
+    running = await children.room.enter(lambda: _spawn(children, argv, cwd, env, stdin, (to_stdout, to_stderr)))
     try:
         how = await running.finish()
     except asyncio.CancelledError:
@@ -175,7 +177,7 @@ async def run_command(
         raise
     finally:
         running.close()
-        children.release()
+        children.room.leave()
     listener.close()
     child = running.child
     return Completed(how.code, how.signal, out.result(), err.result(), loop.time() - began, child.strays, child.left)

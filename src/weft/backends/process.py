@@ -21,8 +21,10 @@ import msgspec
 
 from weft.backends.base import RESPONSE_LIMIT, Code, Reference, is_retryable
 from weft.backends.channel import Channel, Listener, PipeReader
-from weft.backends.children import Child, Children, through_cancellation
+from weft.backends.children import Children
 from weft.backends.command import refuse_reserve
+from weft.backends.finishing import through_cancellation
+from weft.backends.kept import Child
 from weft.backends.refusals import is_shortage, no_resources
 from weft.errors import AttemptError, InternalError
 
@@ -216,8 +218,8 @@ class WorkerPool:
             self._retire(worker)
         if self._closed:
             raise InternalError("a worker was asked for after the pool was closed")
-        worker = await self._children.when_room(self._start)
-        self._children.release()  # it stays: nobody should wait for what it holds
+        worker = await self._children.room.enter(self._start)
+        self._children.room.leave()  # it stays: nobody should wait for what it holds
         return worker
 
     def _give_back(self, worker: Worker) -> None:

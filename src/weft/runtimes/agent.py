@@ -92,7 +92,7 @@ class Ran(msgspec.Struct, frozen=True):
         if self.timed_out:
             return f"did not end within {self.limit:g} s"
         if self.signal is not None:
-            from weft.backends.children import signal_name
+            from weft.backends.kept import signal_name
 
             return f"was killed by {signal_name(self.signal)}"
         return f"ended with exit code {self.exit_code}"
