@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -82,18 +81,10 @@ def show_as_running(folder: Path | None, program: Program, event: Event) -> None
 
 
 def _replace(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}")
+    from weft.journal.folder import write_file
+
     try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_file(path, data)
     except OSError as error:
         message = f"cannot keep the document: {error.strerror}: {path}"
         raise JournalError(message, hint="see to the disk, then resume") from error
