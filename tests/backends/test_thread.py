@@ -8,7 +8,6 @@ import threading
 
 import pytest
 
-from weft.backends.inline import Inline
 from weft.backends.thread import ThreadPool
 from weft.errors import AttemptError
 
@@ -42,7 +41,6 @@ async def test_an_exception_is_the_functions_own(pool):
     assert caught.value is error
 
 
-@pytest.mark.parametrize("place", [ThreadPool(1), Inline()], ids=["thread", "inline"])
 @pytest.mark.parametrize(
     ("left_by", "message"),
     [
@@ -50,15 +48,12 @@ async def test_an_exception_is_the_functions_own(pool):
         (KeyboardInterrupt(), "the function tried to end the program (KeyboardInterrupt)"),
     ],
 )
-async def test_a_function_cannot_end_the_engine(place, left_by, message):
+async def test_a_function_cannot_end_the_engine(pool, left_by, message):
     def leave() -> None:
         raise left_by
 
-    async def leave_later() -> None:
-        raise left_by
-
     with pytest.raises(AttemptError) as caught:
-        await place.call(leave if isinstance(place, ThreadPool) else leave_later, {})
+        await pool.call(leave, {})
     assert (caught.value.message, caught.value.retryable) == (message, False)
 
 
@@ -198,22 +193,3 @@ asyncio.run(main())
     process = engine(program)
     assert process.communicate(timeout=5)[0] == "done\n"
     assert process.returncode == 0
-
-
-async def test_inline_awaits_the_function_and_passes_the_cancellation_on():
-    entered, cleaned = asyncio.Event(), []
-
-    async def work(a: int) -> int:
-        entered.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cleaned.append(a)
-        return a
-
-    task = asyncio.create_task(Inline().call(work, {"a": 1}))
-    await entered.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert cleaned == [1]

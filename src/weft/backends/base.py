@@ -1,19 +1,19 @@
 """Where an attempt runs: three places, and what each of them guarantees.
 
-inline   `async` functions, on the engine's own loop. A cancellation is raised inside the function, which may clean up.
-         Values by reference. A crash of it is the engine's.
+loop     `async` functions: the engine awaits them itself. A cancellation is raised inside the function, which may clean
+         up. Values by reference. A crash of it is the engine's.
 thread   blocking functions, in a bounded pool. A cancellation fails the attempt at once; the thread cannot be stopped,
          its late result is dropped and counted. Values by reference. A crash of it is the engine's.
 process  code and functions in warm workers, and commands. A cancellation kills the worker or the command, its group and
          its strays, and returns when they are gone. Values as JSON. A crash of it is one failed attempt.
 
-Inline and thread are `Functions`, process is `Programs`; commands have `run_command` (command.py). All processes are
-children of the keeper: they are gone at the latest 5 s after the engine, by whatever cause it ends.
+Threads are a `ThreadPool` (thread.py), processes a `WorkerPool` (process.py); commands have `run_command` (command.py).
+All processes are children of the keeper: they are gone at the latest 5 s after the engine, by whatever cause it ends.
 
 Nothing in here decides: no retry, no timeout, no limit. A deadline is the cancellation of the awaiting task; every
 place turns that into an end of the work, as far as the table says, before it raises CancelledError.
 
-What fails in a place is raised as it is by inline and thread (the exception of the function) and as AttemptError by
+What fails in a place is raised as it is by loop and thread (the exception of the function) and as AttemptError by
 process. `interrupted` and `is_retryable` are what all of them agree on.
 """
 
@@ -26,7 +26,7 @@ import msgspec
 from weft.errors import AttemptError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 RESPONSE_LIMIT = 64 * 1024 * 1024
 """Bytes of a value that come back from a worker."""
@@ -80,25 +80,6 @@ class Functions(Protocol):
 
     async def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         """The function's result. Raises what it raises; AttemptError for SystemExit and KeyboardInterrupt."""
-        ...
-
-
-class Programs(Protocol):
-    """A place that can be killed."""
-
-    def call(
-        self,
-        work: Code | Reference,
-        arguments: Mapping[str, Any],
-        *,
-        context: Mapping[str, Any] | None = None,
-        on_output: Callable[[str, bytes], None] | None = None,
-    ) -> Awaitable[bytes]:
-        """The JSON of the function's result; it is passed those of the arguments that it takes.
-
-        `context` becomes the attributes of its parameter `ctx`, if it has one. `on_output` gets what it writes:
-        ("stdout" | "stderr" | "log" | "report", bytes); a report is JSON. Raises AttemptError.
-        """
         ...
 
 

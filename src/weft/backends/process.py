@@ -175,7 +175,10 @@ class WorkerPool:
         context: Mapping[str, Any] | None = None,
         on_output: Callable[[str, bytes], None] | None = None,
     ) -> bytes:
-        """The JSON of the function's result (`base.Programs.call`).
+        """The JSON of the function's result; it is passed those of the arguments that it takes.
+
+        `context` becomes the attributes of its parameter `ctx`, if it has one. `on_output` gets what it writes:
+        ("stdout" | "stderr" | "log" | "report", bytes); a report is JSON.
 
         Cancelled, it kills the worker and raises CancelledError when all of it is gone. Raises AttemptError: what the
         function raised (type, message, place as `file:line`; its traceback went to `on_output` as stderr),
