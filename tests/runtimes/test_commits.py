@@ -14,7 +14,7 @@ from weft.runtimes import commits
 from weft.runtimes.commits import commit_all, fold, touching
 from weft.runtimes.failures import GitError
 from weft.runtimes.git import Tree
-from weft.runtimes.gitstate import contents, is_clean
+from weft.runtimes.gitstate import contents, dirty_files
 
 pytestmark = pytest.mark.anyio
 
@@ -180,7 +180,7 @@ async def test_the_first_comes_as_it_is_and_the_others_are_picked_in_order(sandb
     assert folds[2].tip == sandbox.commit()
     assert sandbox.status() == []
     assert sorted(path.name for path in sandbox.top.glob("task-*")) == ["task-1.txt", "task-2.txt", "task-3.txt"]
-    assert await is_clean(sandbox.repository)
+    assert not await dirty_files(sandbox.repository)
 
 
 async def test_changes_at_different_places_of_one_file_are_joined(sandbox: Sandbox) -> None:

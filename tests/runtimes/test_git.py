@@ -16,7 +16,7 @@ from weft.backends.children import Children
 from weft.runtimes.commits import commit_all, fold
 from weft.runtimes.failures import GitError
 from weft.runtimes.git import checked_branch, checked_commit, discover, make_state, open_repository
-from weft.runtimes.gitstate import current_branch, dirty_files, head, is_clean, ready, unfinished
+from weft.runtimes.gitstate import current_branch, dirty_files, head, ready, unfinished
 from weft.runtimes.worktrees import add_worktree, remove_worktree, reset_worktree, save_patch
 
 pytestmark = pytest.mark.anyio
@@ -189,7 +189,7 @@ async def test_nobody_to_commit_as(sandbox: Sandbox) -> None:
 
 async def test_what_is_not_committed_is_named_and_the_state_folder_does_not_count(sandbox: Sandbox) -> None:
     sandbox.write({".weft/.gitignore": "", ".weft/state/x": "x"})
-    assert await is_clean(sandbox.repository)
+    assert not await dirty_files(sandbox.repository)
     sandbox.write({"a.txt": "changed\n", "new file.txt": "new\n", "staged.txt": "s\n", ".weftx": "other\n"})
     sandbox.git("add", "staged.txt")
     (sandbox.top / "c.txt").unlink()
@@ -242,7 +242,7 @@ async def test_file_names_of_any_bytes(sandbox: Sandbox) -> None:
     base = sandbox.commit()
     tip = await commit_all(sandbox.repository, sandbox.repository.tree, "names", base=base)
     assert tip == sandbox.commit()
-    assert await is_clean(sandbox.repository)
+    assert not await dirty_files(sandbox.repository)
 
 
 def test_names_that_git_could_take_for_something_else_are_refused() -> None:
@@ -461,18 +461,18 @@ async def test_our_view_of_the_repository_is_checked_before_each_call(sandbox: S
     config = (view / "config").read_text()
     (view / "config").write_text(config + "[core]\n\tfsmonitor = /bin/true\n")
     with pytest.raises(GitError, match="somebody has changed the private view"):
-        await is_clean(sandbox.repository)
+        await dirty_files(sandbox.repository)
     (view / "config").write_text(config)
     (view / "hooks").mkdir()
     with pytest.raises(GitError, match="somebody has written into the private view"):
-        await is_clean(sandbox.repository)
+        await dirty_files(sandbox.repository)
 
 
 async def test_variables_of_git_do_not_reach_our_calls(sandbox: Sandbox, tmp_path: Path) -> None:
     repository = await sandbox.open(
         GIT_DIR="/nowhere", GIT_INDEX_FILE="/nowhere", GIT_EXTERNAL_DIFF="false", GIT_TRACE=str(tmp_path / "trace")
     )
-    assert await is_clean(repository)
+    assert not await dirty_files(repository)
     assert not (tmp_path / "trace").exists()
 
 

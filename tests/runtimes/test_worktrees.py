@@ -15,7 +15,6 @@ from weft.runtimes.git import Tree
 from weft.runtimes.gitstate import changed_files, commit_of
 from weft.runtimes.worktrees import (
     add_worktree,
-    list_branches,
     list_worktrees,
     release_locks,
     remove_worktree,
@@ -28,6 +27,12 @@ pytestmark = pytest.mark.anyio
 
 def listing(folder: Path | str) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.name != ".git")
+
+
+def branches_of(sandbox: Sandbox, prefix: str) -> dict[str, str]:
+    """The branches whose name begins with `prefix`, and their commits."""
+    out = sandbox.git("for-each-ref", "--format=%(refname:short) %(objectname)", f"refs/heads/{prefix}")
+    return dict(line.split(" ") for line in out.splitlines())
 
 
 async def test_a_work_tree_has_the_files_of_its_base_and_a_branch_without_upstream(sandbox: Sandbox) -> None:
@@ -57,7 +62,7 @@ async def test_a_folder_or_branch_that_is_there_already_is_left_alone(sandbox: S
     assert caught.value.hint == "look at it, then `git branch -D weft/r1/task-1` if it can go"
     assert (Path(tree.path) / "mine.txt").read_text() == "kept"
     assert not (sandbox.state / "other").exists()
-    assert await list_branches(sandbox.repository, "weft/r1/") == {"weft/r1/task-1": base}
+    assert branches_of(sandbox, "weft/r1/") == {"weft/r1/task-1": base}
 
 
 async def test_after_a_failure_neither_folder_nor_branch_is_left(sandbox: Sandbox) -> None:
@@ -66,12 +71,12 @@ async def test_after_a_failure_neither_folder_nor_branch_is_left(sandbox: Sandbo
     (sandbox.top / ".git/objects" / blob[:2] / blob[2:]).unlink()  # the files cannot be written
     with pytest.raises(GitError):
         await sandbox.task(1)
-    assert await list_branches(sandbox.repository, "weft/") == {}
+    assert branches_of(sandbox, "weft/") == {}
     assert not (sandbox.state / "worktrees/task-1").exists()
     assert len(sandbox.git("worktree", "list").splitlines()) == 1
     with pytest.raises(GitError, match=r"^git worktree failed: not a valid branch point: '1111"):
         await add_worktree(sandbox.repository, sandbox.state / "w", "weft/r1/task-2", "1" * 40)
-    assert await list_branches(sandbox.repository, "weft/") == {}
+    assert branches_of(sandbox, "weft/") == {}
     assert not (sandbox.state / "w").exists()
 
 
@@ -116,7 +121,7 @@ async def test_a_branch_with_work_that_is_not_known_is_kept(sandbox: Sandbox) ->
     sandbox.git("commit", "-qm", "by itself", cwd=tree.path)
     tip = sandbox.git("rev-parse", "HEAD", cwd=tree.path)
     assert not await remove_worktree(sandbox.repository, tree, tip=base)
-    assert await list_branches(sandbox.repository, "weft/r1/") == {"weft/r1/task-1": tip}
+    assert branches_of(sandbox, "weft/r1/") == {"weft/r1/task-1": tip}
 
 
 async def test_the_repository_itself_is_never_removed(sandbox: Sandbox) -> None:

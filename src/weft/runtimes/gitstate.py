@@ -102,11 +102,6 @@ def unfinished(tree: Tree) -> str | None:
     return next((what for name, what in _UNFINISHED if (Path(tree.gitdir) / name).exists()), None)
 
 
-async def is_clean(repository: Repository, tree: Tree | None = None) -> bool:
-    """Whether everything is committed; the state folder and ignored files do not count."""
-    return not await dirty_files(repository, tree)
-
-
 async def dirty_files(repository: Repository, tree: Tree | None = None) -> tuple[str, ...]:
     """Files that are changed, staged or new, sorted; the state folder and ignored files are not among them."""
     out = await repository.call(

@@ -117,11 +117,6 @@ def broken() -> Mapping[str, str]:
     return _broken
 
 
-def kind_names() -> tuple[str, ...]:
-    """The names of the built-in and the registered kinds; imports nothing."""
-    return (*_BUILT_IN, *_registered)
-
-
 def _find(kind: str) -> type[Runtime] | None:
     where = _BUILT_IN.get(kind)
     if where is not None:

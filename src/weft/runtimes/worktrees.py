@@ -117,13 +117,6 @@ def worktrees_at(place: Place, branches: str = "weft/", folder: Path | None = No
     return tuple(sorted(found, key=lambda tree: tree.path))
 
 
-async def list_branches(repository: Repository, prefix: str) -> dict[str, str]:
-    """The branches whose name begins with `prefix` (which ends with `/`), and their commits."""
-    out = await repository.ask("for-each-ref", "--format=%(refname) %(objectname)", f"refs/heads/{prefix}")
-    pairs = (line.split(" ") for line in out.splitlines())
-    return {name.removeprefix("refs/heads/"): commit for name, commit in pairs}
-
-
 async def save_patch(repository: Repository, tree: Tree, base: str, file: Path) -> bool:
     """Write what differs from the commit `base` to `file`, for `git apply`; False (and no file) when nothing does.
 
