@@ -70,8 +70,7 @@ def standing(store: Store, run_id: str, report: Report) -> str:
     """A run's status; one without an end is `running` while a process owns it, else `interrupted`."""
     if report.status != "running":
         return report.status
-    owner = getattr(store, "owner", None)
-    return "running" if owner is None or owner(run_id) is not None else "interrupted"
+    return "running" if store.owner(run_id) is not None else "interrupted"
 
 
 class RunSummary(msgspec.Struct, frozen=True):
