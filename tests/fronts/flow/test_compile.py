@@ -11,7 +11,8 @@ from fronts.flow.documents import document, leaf, loaded, needs, node, program, 
 from weft.core.priority import plan
 from weft.errors import AttemptError, DocumentError, ExpressionError
 from weft.fronts.flow.ast import Element
-from weft.fronts.flow.compile import compile_document
+from weft.fronts.flow.check import analyse
+from weft.fronts.flow.compile import compile_analysis
 from weft.fronts.flow.front import compare, kinds_in, load_document
 from weft.fronts.flow.parser import parse_document
 from weft.graph.analysis import layers
@@ -72,7 +73,7 @@ def test_a_document_with_errors_has_no_program() -> None:
     parsed, _ = parse_document(Source("x", document('<transform:value id="a">b</transform:value>')), kinds)
     assert parsed is not None
     with pytest.raises(DocumentError, match="nothing is called 'b' here"):
-        compile_document(parsed, kinds)
+        compile_analysis(analyse(parsed, kinds))
 
 
 def test_an_empty_workflow_is_a_program_without_nodes() -> None:
@@ -553,7 +554,7 @@ def test_a_context_is_a_set_for_each_value_and_the_object_of_them() -> None:
 
     children = (of("a", value="1"), of("b", expression="$context.a + 'x'"))
     element = structs.replace(parsed.nodes[0], children=children, settings={})
-    made = compile_document(structs.replace(parsed, nodes=(element, parsed.nodes[1])), kinds)
+    made = compile_analysis(analyse(structs.replace(parsed, nodes=(element, parsed.nodes[1])), kinds))
     group = node(made, "c")
     assert (group.kind, group.label) == ("group", "context")
     assert [n.id for n in group.bodies[0].nodes] == ["set#0", "set#1", "context#0"]

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from weft.errors import DocumentError
-from weft.fronts.flow.ast import Document
-from weft.fronts.flow.check import Analysis, analyse
+from weft.fronts.flow.check import Analysis
 from weft.fronts.flow.digests import Digests
 from weft.fronts.flow.names import variable
 from weft.fronts.flow.outline import Body, Seat
@@ -29,7 +28,6 @@ from weft.graph.work import (
     Program,
     Work,
 )
-from weft.kinds import Kinds
 from weft.policy import NO_RETRY, Retry
 from weft.values import blob_digest
 
@@ -37,11 +35,6 @@ _KINDS: dict[str, Kind] = {
     "parallel": "parallel", "foreach": "foreach", "if": "choice", "switch": "choice", "loop": "loop", "while": "loop",
     "break": "break",
 }  # fmt: skip
-
-
-def compile_document(document: Document, kinds: Kinds) -> Program:
-    """The program of a document. Raises DocumentError when the document has errors."""
-    return compile_analysis(analyse(document, kinds))
 
 
 def compile_analysis(analysis: Analysis) -> Program:
