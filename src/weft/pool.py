@@ -93,8 +93,18 @@ async def run_with_concurrency(
     pool and is raised as it is; errors nobody was told of are its cause. Raises ValueError for a `concurrency` that is
     no whole number of 1 or more, InputError when `items` cannot be iterated, Cancelled when the token was cancelled.
     """
-    pool = _Collecting(items, run, concurrency, timeout, retry, token)
-    pool.on_result, pool.on_error, pool.ordered, pool.collect = on_result, on_error, ordered, collect
+    pool = _Collecting(
+        items,
+        run,
+        concurrency,
+        timeout,
+        retry,
+        token,
+        on_result=on_result,
+        on_error=on_error,
+        ordered=ordered,
+        collect=collect,
+    )
     return await pool.results()
 
 
@@ -146,16 +156,25 @@ def iter_concurrently(
 class _Collecting(Workers):
     """Tells callbacks, and keeps results and errors."""
 
-    on_result: Callable[[Any, Any], object] | None = None
-    on_error: Callable[[Any, Exception], object] | None = None
-    ordered = False
-    collect = True
+    def __init__(
+        self,
+        *args: Any,
+        on_result: Callable[[Any, Any], object] | None,
+        on_error: Callable[[Any, Exception], object] | None,
+        ordered: bool,
+        collect: bool,
+    ) -> None:
+        super().__init__(*args)
+        self.on_result = on_result
+        self.on_error = on_error
+        self.ordered = ordered
+        self.collect = collect
+        self.kept: list[Any] = []
 
     async def results(self) -> list[Any]:
         """All of it, from the start to the end."""
         from asyncio import CancelledError
 
-        self.kept: list[Any] = []
         self.start()
         try:
             await self.finished
