@@ -315,7 +315,8 @@ async def test_a_run_inside_a_run_is_part_of_it(children, env, trace, tmp_path):
 
 def command_line_parent(keeper: int) -> str:
     """The engine's process number, from the arguments of its keeper."""
-    return command_line(keeper).split(b"\0")[5].decode()
+    *_, parent, _token, _lock, _end = command_line(keeper).split(b"\0")
+    return parent.decode()
 
 
 async def test_nothing_starts_after_the_end_of_the_engine(tmp_path, env, engine):

@@ -221,13 +221,17 @@ class Keeper:
 
 
 def start_keeper(program: Path, theirs: socket.socket, token: str, lock_path: Path | None) -> subprocess.Popen[bytes]:
-    """Its environment has no secrets in it: only what the dynamic linker may need, and the mark of an outer run."""
+    """Its environment has no secrets in it: only what the dynamic linker may need, and the mark of an outer run.
+
+    Isolated (`-I`), it does not hear that nothing compiled is to be kept, so it is told by an option.
+    """
     if not sys.executable:
         raise InternalError("sys.executable is empty: there is no Python to run the keeper of child processes with")
     kept = {k: v for k, v in os.environb.items() if k in (b"LD_LIBRARY_PATH", b"DYLD_LIBRARY_PATH", MARKER)}
     lock = str(lock_path.absolute()) if lock_path is not None else ""
+    options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
     return subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-I", "-S", str(program), str(theirs.fileno()), str(os.getpid()), token, lock],
+        [sys.executable, *options, str(program), str(theirs.fileno()), str(os.getpid()), token, lock],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
