@@ -108,6 +108,8 @@ def test_a_timeout_must_be_seconds(value: Any) -> None:
         ({"run": 3}, "3 cannot be called"),
         ({"retry": 3}, "retry is 3; it must be a weft.Retry"),
         ({"token": 3}, "token is 3; it must be a weft.CancellationToken"),
+        ({"on_result": 3}, "on_result is 3; it must be a function of an item and what came of it"),
+        ({"on_error": 3}, "on_error is 3; it must be a function of an item and what came of it"),
     ],
 )
 def test_an_option_that_cannot_be_is_an_error_at_once(options: dict[str, Any], message: str) -> None:

@@ -97,12 +97,25 @@ def test_nor_may_data_have_one(number: float) -> None:
         ({"status": "DONE"}, "status is 'DONE'; it must be one of COMPLETE, PARTIAL, BLOCKED, NEEDS_REPLAN"),
         ({"metrics": {"tokens_used": 3}}, "metrics is {'tokens_used': 3}; it must be a weft.TaskResultMetrics"),
         ({"error": 3}, "error is 3; it must be a text"),
+        ({"files_modified": "a.py"}, "files_modified is 'a.py'; it must be a list of texts"),
+        ({"observations": ["slow", None]}, "observations is ['slow', None]; it must be a list of texts"),
     ],
 )
 def test_one_that_is_made_wrong_is_an_error_where_it_is_made(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         TaskResult(**{"status": "COMPLETE", **fields})
     assert (str(caught.value), caught.value.path) == (message, f"$.{next(iter(fields))}")
+
+
+@pytest.mark.parametrize("field", ["tokens_used", "duration_ms", "cost_usd"])
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), True, "3"])
+def test_metrics_are_amounts_where_they_are_made(field: str, value: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TaskResultMetrics(**{field: value})
+    assert (str(caught.value), caught.value.path) == (
+        f"{field} is {value!r}; it must be a number of 0 or more",
+        f"$.{field}",
+    )
 
 
 def test_it_does_not_change_and_shares_no_lists() -> None:

@@ -42,7 +42,7 @@ def test_json_data_comes_back_as_it_was(value: Any) -> None:
     [
         ([{"when": math.nan}], "nan is not JSON at $[0].when"),
         (math.inf, "inf is not JSON at $"),
-        ({"rows": [1, {"x": object()}]}, "a object is not JSON data at $.rows[1].x"),
+        ({"rows": [1, {"x": object()}]}, "object is not JSON data at $.rows[1].x"),
         ({"a": {1: 2}}, "the key 1 is not text at $.a"),
         ([2**63], "an integer beyond 64 bits at $[0]"),
         (["\ud800"], "a lone surrogate is not text at $[0]"),

@@ -91,7 +91,7 @@ class Ledger:
 
     def reserve(self, key: Hashable, usage: Usage) -> None:
         """An attempt starts. Does not ask whether it fits: what is replayed did start. Raises InputError."""
-        _check(usage)
+        check(usage)
         if key in self._reserved:
             raise InputError(f"{key!r} has a reservation already", hint="settle or release it first")
         self._reserved[key] = usage
@@ -100,7 +100,7 @@ class Ledger:
 
     def settle(self, key: Hashable, usage: Usage) -> None:
         """An attempt has ended and has used this much. Raises InputError; the reservation stays then."""
-        _check(usage)
+        check(usage)
         estimate = self._take(key)
         for name in _WORDS:
             if expected := getattr(estimate, name):
@@ -113,7 +113,7 @@ class Ledger:
 
     def spend(self, usage: Usage) -> None:
         """So much was used, reserved or not. Raises InputError."""
-        _check(usage)
+        check(usage)
         self.spent = Usage(self.spent.tokens + usage.tokens, self.spent.cost_usd + usage.cost_usd)
 
     def lacking(self, usage: Usage) -> str:
@@ -160,7 +160,7 @@ class Place:
     def used(self, *, tokens: float = 0.0, cost_usd: float = 0.0) -> None:
         """What was used in the end. Raises InputError."""
         usage = Usage(tokens, cost_usd)
-        _check(usage)
+        check(usage)
         self.usage = usage
 
 
@@ -188,7 +188,7 @@ class Spending:
         must not ask for another: it may be waiting for itself.
         """
         usage = Usage(tokens, cost_usd)
-        _check(usage)
+        check(usage)
         return self._reserve(usage)
 
     @asynccontextmanager
@@ -226,7 +226,8 @@ def _is_amount(value: Any) -> bool:
     return not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < float("inf")
 
 
-def _check(usage: Usage) -> None:
+def check(usage: Usage) -> None:
+    """Raise InputError for a use that is no amount."""
     for name in _WORDS:
         value = getattr(usage, name)
         if not _is_amount(value):

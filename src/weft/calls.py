@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
-from weft.errors import AttemptError, AttemptTimeout, ErrorData, WeftError
+from weft.errors import AttemptError, AttemptTimeout, ErrorData, WeftError, said
 
 if TYPE_CHECKING:
     import asyncio
@@ -66,7 +66,7 @@ class Thread:
             except Exception as problem:
                 error = problem
             except BaseException as problem:
-                error = RuntimeError(f"the function raised {type(problem).__name__} in a thread: {problem}")
+                error = RuntimeError(f"the function raised {type(problem).__name__} in a thread: {said(problem)}")
             try:
                 future.get_loop().call_soon_threadsafe(_deliver, future, value, error)
             except RuntimeError:  # the loop is closed: nobody waits any more
@@ -142,5 +142,5 @@ def _retried(run: Call, retry: Retry) -> Call:
 
 def _as_data(error: Exception) -> ErrorData:
     if isinstance(error, AttemptError):
-        return ErrorData(error.type, str(error), retryable=error.retryable, retry_after=error.retry_after)
-    return ErrorData(type(error).__name__, str(error), retryable=not isinstance(error, (*_WRONG, WeftError)))
+        return ErrorData(error.type, said(error), retryable=error.retryable, retry_after=error.retry_after)
+    return ErrorData(type(error).__name__, said(error), retryable=not isinstance(error, (*_WRONG, WeftError)))

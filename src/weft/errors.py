@@ -30,7 +30,8 @@
     |  `- DeniedError             77
     `- InternalError              70  a bug of ours (IllegalEvent: the core refused an event)
 
-A subclass's docstring is its message when none is given. `hint` is the next step for the user.
+A subclass's docstring is its message when none is given. `hint` is the next step for the user; a traceback shows it
+below the message.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ EXIT_ISSUES = 2
 EXIT_CAPPED = 3
 EXIT_WAITING = 4
 EXIT_CANCELLED = 130
+
+MAX_MESSAGE = 64 * 1024
+"""Characters that are kept of what somebody else's error says."""
 
 
 class ErrorData(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,6 +84,8 @@ class WeftError(Exception):
         self.message = message or (self.__doc__ or "").strip().splitlines()[0]
         self.hint = hint
         super().__init__(self.message)
+        if hint:
+            self.add_note(f"hint: {hint}")
 
     def __str__(self) -> str:
         return self.message
@@ -181,11 +187,11 @@ class DuplicateTaskError(GraphError):
 class UnknownTaskError(GraphError, KeyError):
     """No task has this id."""
 
-    def __init__(self, id: str, suggestions: Sequence[str] = ()) -> None:  # noqa: A002 - as above
+    def __init__(self, id: str, suggestions: Sequence[str] = (), *, hint: str | None = None) -> None:  # noqa: A002
         self.id = id
         self.suggestions = list(suggestions)
-        hint = f"did you mean {', '.join(map(repr, self.suggestions))}?" if self.suggestions else None
-        super().__init__(f"no task has the id {id!r}", hint=hint)
+        meant = f"did you mean {', '.join(map(repr, self.suggestions))}?" if self.suggestions else None
+        super().__init__(f"no task has the id {id!r}", hint=meant or hint)
 
 
 class EmptyWorkflowError(GraphError):
@@ -223,6 +229,8 @@ class AttemptError(WeftError):
     """
 
     exit_code = 1
+    classes: Sequence[str] = ()
+    """Of an exception that was raised in another process: the names of its class and of all above it."""
 
     def __init__(
         self,
@@ -308,7 +316,7 @@ class NodeFailed(WeftError):
         super().__init__(f"{path}: {error.message}")
 
 
-class WorkflowFailed(ExceptionGroup[Exception]):
+class WorkflowFailed(WeftError, ExceptionGroup[Exception]):
     """A run ended as failed.
 
     `exceptions` has one `NodeFailed` per failed path; `result` is the `RunResult`. One error reads as that error.
@@ -323,16 +331,20 @@ class WorkflowFailed(ExceptionGroup[Exception]):
         def exceptions(self) -> tuple[NodeFailed, ...]: ...
 
     def __new__(cls, errors: Sequence[NodeFailed], result: Any = None) -> WorkflowFailed:
-        message = str(errors[0]) if len(errors) == 1 else f"{len(errors)} nodes failed; first: {errors[0]}"
-        self = super().__new__(cls, message, list(errors))
-        self.result = result
-        return self
+        return super().__new__(cls, _first_of(errors), list(errors))
 
     def __init__(self, errors: Sequence[NodeFailed], result: Any = None) -> None:
-        pass
+        self.result = result  # the message is that of the group, which nobody may set
+        self.hint = getattr(result, "hint", "") or None
+        if self.hint:
+            self.add_note(f"hint: {self.hint}")
 
     def derive(self, excs: Sequence[Any]) -> WorkflowFailed:  # type: ignore[override]  # narrower on purpose
         return WorkflowFailed([e for e in excs if isinstance(e, NodeFailed)], self.result)
+
+
+def _first_of(errors: Sequence[NodeFailed]) -> str:
+    return str(errors[0]) if len(errors) == 1 else f"{len(errors)} nodes failed; first: {errors[0]}"
 
 
 class MachineError(WeftError):
@@ -390,6 +402,21 @@ class InternalError(WeftError):
 
 class IllegalEvent(InternalError):
     """The core refused an event; its state is unchanged."""
+
+
+def said(error: BaseException) -> str:
+    """What an error says, whatever its class makes of that: a text that can be written down."""
+    try:
+        return writable(str(error))
+    except Exception:
+        return "(its text could not be made)"
+
+
+def writable(text: str) -> str:
+    """A text of somebody else's as UTF-8 can hold it, and of bounded length."""
+    more = len(text) - MAX_MESSAGE
+    kept = text if more <= 0 else f"{text[:MAX_MESSAGE]}... ({more:,} more characters)"
+    return kept.encode("utf-8", "backslashreplace").decode()
 
 
 def nearest(word: str, known: Sequence[str], *, count: int = 1) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import msgspec
 
+from weft.errors import InputError
 from weft.workers import BREATH, Workers, breathe, failures
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ async def run_with_concurrency(
     pool and is raised as it is; errors nobody was told of are its cause. Raises ValueError for a `concurrency` that is
     no whole number of 1 or more, InputError when `items` cannot be iterated, Cancelled when the token was cancelled.
     """
+    for name, callback in (("on_result", on_result), ("on_error", on_error)):
+        if callback is not None and not callable(callback):
+            raise InputError(f"{name} is {callback!r}; it must be a function of an item and what came of it")
     pool = _Collecting(
         items,
         run,

@@ -25,8 +25,9 @@ from weft.errors import (
 if TYPE_CHECKING:
     from weft.event_types import Event
 
-NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e308)]
-"""Infinity is no amount either, and JSON could not hold it."""
+MAX_AMOUNT = 1e308
+"""Infinity is no amount, and JSON could not hold it."""
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=MAX_AMOUNT)]
 
 EXIT_CODES = {
     "succeeded": EXIT_OK,
@@ -85,6 +86,14 @@ class TaskResultMetrics(msgspec.Struct, frozen=True, omit_defaults=True):
     duration_ms: NotNegative | None = None
     cost_usd: NotNegative | None = None
 
+    def __post_init__(self) -> None:
+        """What a checker of types would say, for those who have none. Raises ValidationError."""
+        for field in self.__struct_fields__:
+            value = getattr(self, field)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (number and 0 <= value <= MAX_AMOUNT):
+                raise ValidationError(f"{field} is {value!r}; it must be a number of 0 or more", path=f"$.{field}")
+
 
 _STATUSES = ("COMPLETE", "PARTIAL", "BLOCKED", "NEEDS_REPLAN")
 
@@ -107,6 +116,8 @@ class TaskResult(msgspec.Struct, frozen=True, omit_defaults=True):
         for field, value, fits, wanted in (
             ("status", self.status, self.status in _STATUSES, f"one of {', '.join(_STATUSES)}"),
             ("metrics", self.metrics, isinstance(self.metrics, TaskResultMetrics | None), "a weft.TaskResultMetrics"),
+            ("files_modified", self.files_modified, _are_texts(self.files_modified), "a list of texts"),
+            ("observations", self.observations, _are_texts(self.observations), "a list of texts"),
             ("error", self.error, isinstance(self.error, str | None), "a text"),
         ):
             if not fits:
@@ -118,7 +129,7 @@ class TaskResult(msgspec.Struct, frozen=True, omit_defaults=True):
         try:
             if isinstance(data, bytes | str):
                 return msgspec.json.decode(data, type=cls)
-            return msgspec.convert(dict(data), cls)
+            return msgspec.convert(data, cls)
         except msgspec.ValidationError as error:
             reason, _, place = str(error).partition(" - at `")
             path = place.removesuffix("`") or "$"
@@ -135,6 +146,10 @@ class TaskResult(msgspec.Struct, frozen=True, omit_defaults=True):
     def json_schema(cls) -> dict[str, Any]:
         """The JSON schema, for whoever is to write one: a model, another program."""
         return msgspec.json.schema(cls)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 class Compensated:
@@ -164,6 +179,8 @@ class RunResult:
     What a run of very many nodes did is put together when somebody looks at more than its status: see `later`.
     """
 
+    hint = ""
+    """How to go on with it, where it is kept and can go on."""
     _collect: Callable[[], RunResult] | None = None
 
     def __init__(

@@ -160,7 +160,7 @@ def _culprit(value: object, place: str, depth: int) -> tuple[str, str] | None:
     except OverflowError:
         return place, "an integer beyond 64 bits"
     except (TypeError, ValueError, RecursionError):
-        return place, f"a {type(value).__name__} is not JSON data"
+        return place, f"{type(value).__name__} is not JSON data"
     return None
 
 

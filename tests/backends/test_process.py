@@ -318,7 +318,7 @@ async def main():
         (
             "def main(): return {'rows': [1, {'when': 1j}]}",
             "ValidationError",
-            "a complex is not JSON data at $.rows[1].when",
+            "complex is not JSON data at $.rows[1].when",
             "$.rows[1].when",
             False,
         ),

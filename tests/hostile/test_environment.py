@@ -114,7 +114,10 @@ def test_a_journal_that_is_no_folder_is_said(project: Project, broken: str, code
     said = calm(project.cli("run", str(document)))
     assert said.code == code
     assert says in said.text
-    assert "hint: keep runs elsewhere with `--journal FOLDER`, or in memory with `--journal none`" in said.text
+    assert (
+        "hint: keep runs elsewhere (`--journal FOLDER`, journal=FOLDER), or in memory (`--journal none`, journal=None)"
+        in said.text
+    )
     assert calm(project.cli("runs")).code == 74
     assert (project.folder / broken).read_text() == "x"
     assert calm(project.cli("run", str(document), "--journal", "none")).code == 0

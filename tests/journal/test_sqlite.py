@@ -74,7 +74,10 @@ def test_a_run_that_cannot_be_made_says_where_and_leaves_nothing(tmp_path: Path)
     (tmp_path / "file").write_text("")
     error = refused(CannotCreateError, begin, SqliteStore(tmp_path / "file" / ".weft"))
     assert str(error) == f"cannot make {tmp_path}/file: file exists"
-    assert error.hint == "keep runs elsewhere with `--journal FOLDER`, or in memory with `--journal none`"
+    assert (
+        error.hint
+        == "keep runs elsewhere (`--journal FOLDER`, journal=FOLDER), or in memory (`--journal none`, journal=None)"
+    )
     store = SqliteStore(tmp_path / ".weft")
     begin(store).close()
     error = refused(CannotCreateError, begin, store)

@@ -211,7 +211,7 @@ def test_rows_are_written_one_by_one() -> None:
     [
         ([1], "csv", "row 0 is a number; csv rows are objects"),
         (["a", "b\nc"], "lines", "row 1 has a line break in it"),
-        ([object()], "json", "cannot be written: a object is not JSON data at $[0]"),
+        ([object()], "json", "cannot be written: object is not JSON data at $[0]"),
         ([float("nan")], "jsonl", "cannot be written: nan is not JSON at $"),
     ],
 )

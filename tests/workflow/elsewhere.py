@@ -45,3 +45,23 @@ def die() -> None:
 def fail() -> None:
     """Raises."""
     raise LookupError("nothing there")
+
+
+def report_nonsense(ctx: Any) -> None:
+    """Reports a use that cannot be."""
+    ctx.report(metrics={"tokens": -1})
+
+
+class Ours(Exception):
+    """An exception of one's own."""
+
+
+class OursInside(Ours):
+    """One below it."""
+
+
+def raise_by_name(name: str, sink: str) -> None:
+    """Notes that it was called, and raises."""
+    with Path(sink).open("a") as file:
+        file.write(".")
+    raise {"ours": OursInside, "value": ValueError, "type": TypeError, "os": ConnectionResetError}[name]("no")

@@ -397,3 +397,33 @@ def test_a_failure_comes_out_of_every_nesting(outer: str, inner: str) -> None:
     if not caught:
         assert result.errors[0].path.endswith("/bad")
         assert isinstance(result.errors[0].__cause__, OSError)
+
+
+def one_more() -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("wrap", "label"),
+    [
+        (weft.Sequence, "sequence"),
+        (weft.ParallelTasks, "parallel"),
+        (lambda task: weft.Conditional(one_more, task), "conditional"),
+        (lambda task: weft.TryCatch(task, one_more), "try"),
+        (lambda task: weft.Retrying(task, 2), "retrying"),
+        (lambda task: weft.Timeout(task, 60), "timeout"),
+    ],
+)
+def test_combinators_nest_64_levels_deep_and_no_further(wrap: Callable[[Any], weft.Task], label: str) -> None:
+    task = weft.task(one_more)
+    for _ in range(64):
+        task = wrap(task)
+    flow = weft.Workflow("test")
+    flow.add_task(task, id="deep")
+    assert flow.run().status == "succeeded"
+    with pytest.raises(weft.InputError) as raised:
+        wrap(task)
+    assert (str(raised.value), raised.value.hint) == (
+        f"a {label} is nested more than 64 levels deep",
+        "split the workflow",
+    )

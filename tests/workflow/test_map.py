@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -221,3 +222,32 @@ def test_what_is_nothing_to_map_over_is_refused(over: Any) -> None:
 
     with pytest.raises(weft.WeftError):
         build()
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (7, "rows gave a int, which is nothing to map over (a list, or an iterator)"),
+        ("text", "rows gave a str, which is nothing to map over (a list, or an iterator)"),
+        ({"a": 1}, "rows gave a dict, which is nothing to map over (a list, or an iterator: list(x.items()))"),
+    ],
+)
+@pytest.mark.parametrize("journaled", [False, True])
+def test_a_task_that_gives_no_items_fails_the_map_over_it(
+    output: Any, message: str, journaled: bool, tmp_path: Path
+) -> None:
+    flow = weft.Workflow("test")
+    flow.add_task(lambda: output, id="rows")
+    flow.map_task(double, over="rows", id="it")
+    result = flow.run(check=False, journal=tmp_path if journaled else None)
+    error = result["it"].error
+    assert result.status == "failed"
+    assert error is not None
+    assert error.message == message
+
+
+def test_a_map_over_a_task_that_was_skipped_has_no_items() -> None:
+    flow = weft.Workflow("test")
+    flow.add_task(lambda: weft.Skip("not today"), id="rows")
+    flow.map_task(double, over="rows", id="it")
+    assert flow.run()["it"].output == []

@@ -227,7 +227,7 @@ def test_what_cannot_go_to_another_process_is_named() -> None:
     assert error is not None
     assert error.type == "ValidationError"
     assert error.place == "number.rows[1]"
-    assert "argument 'number': a object is not JSON data at $.rows[1]" in error.message
+    assert "argument 'number': object is not JSON data at $.rows[1]" in error.message
 
 
 # -- in which order ---------------------------------------------------------------------------------------------------

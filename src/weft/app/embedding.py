@@ -67,7 +67,7 @@ async def execute(
     opened = store.create(run_id, [started], kept_files(program))
     weights = {} if journal is None else weights_of(store, program)
     sitting = _sitting(program, given, opened, options, how, weights=weights)
-    return await _sit(sitting, store, lambda: sitting.start(started), kept=journal is not None)
+    return await _sit(sitting, store, lambda: sitting.start(started), journal)
 
 
 async def resume(
@@ -85,8 +85,8 @@ async def resume(
 
     Raises ChangedError when the program is not the one that ran, OwnedError, NotFoundError, NotResumableError.
     """
-    store = store_at(journal)
-    run_id = store.resolve(run_id)
+    store = _kept_at(journal, 'name its folder: journal=".weft"')
+    run_id = store.resolve(_id_of(run_id))
     first = first_event(store, run_id)
     opened = store.open(run_id, take_over=take_over, kill_children=end_children)
     try:
@@ -102,20 +102,31 @@ async def resume(
     except BaseException:
         opened.close()
         raise
-    return await _sit(sitting, store, lambda: sitting.resume(facts, resumed), kept=True)
+    return await _sit(sitting, store, lambda: sitting.resume(facts, resumed), journal)
 
 
 def read_events(run_id: str, journal: Place) -> Iterator[Event]:
     """The journal of a run, in order. Raises NotFoundError, JournalError."""
-    if journal is None:
-        raise InputError("a run without a journal is kept nowhere", hint="use result.events")
-    store = store_at(journal)
-    reader = store.reader(store.resolve(run_id))
+    store = _kept_at(journal, "use result.events")
+    reader = store.reader(store.resolve(_id_of(run_id)))
     try:
         for batch in reader.read():
             yield from batch
     finally:
         reader.close()
+
+
+def _kept_at(journal: Place, hint: str) -> Store:
+    if journal is None:
+        raise InputError("a run without a journal is kept nowhere", hint=hint)
+    return store_at(journal)
+
+
+def _id_of(run_id: object) -> str:
+    if isinstance(run_id, str):
+        return run_id
+    hint = "result.run_id is the id of a result" if isinstance(run_id, RunResult) else 'or "last", for the newest run'
+    raise InputError(f"the run is {run_id!r}; it must be the id of a run", hint=hint)
 
 
 # -- putting a sitting together ---------------------------------------------------------------------------------------
@@ -157,7 +168,7 @@ def _careful(callback: Callable[[Event], object]) -> Callable[[Event], None]:
     return tell
 
 
-async def _sit(sitting: Sitting, store: Store, begin: Callable[[], Any], *, kept: bool) -> RunResult:
+async def _sit(sitting: Sitting, store: Store, begin: Callable[[], Any], place: Place) -> RunResult:
     from weft.journal.base import Contribution
 
     run_id = sitting.journal.run_id
@@ -165,10 +176,12 @@ async def _sit(sitting: Sitting, store: Store, begin: Callable[[], Any], *, kept
         status = await begin()
     finally:
         sitting.journal.close()
-    if kept and sitting.durations:
+    if place is not None and sitting.durations:
         leave_behind(store, run_id, Contribution(durations=sitting.durations))
     result = RunResult.later(run_id, sitting.program.name, status, sitting.read_result())
     result.abandoned = sitting.abandoned
+    if place is not None and status in ("failed", "waiting"):
+        result.hint = f"go on with weft.resume_sync({run_id!r}, workflow, journal={str(place)!r})"
     if sitting.program.document is not None:
         _ = result.output  # it may be large and lie beside the journal, which somebody may throw away after the run
     result.read_events_with(lambda: [event for batch in store.reader(run_id).read() for event in batch])

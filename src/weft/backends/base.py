@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from weft.errors import AttemptError
+from weft.errors import AttemptError, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -94,8 +94,9 @@ class Backend(Protocol):
 def interrupted(error: BaseException) -> AttemptError:
     """What the code of one step may not do to the engine: leave by SystemExit, KeyboardInterrupt or the like."""
     name = type(error).__name__
-    said = f"{name}: {error}" if str(error) else name
-    return AttemptError(f"the function tried to end the program ({said})", type=name)
+    words = said(error)
+    told = f"{name}: {words}" if words else name
+    return AttemptError(f"the function tried to end the program ({told})", type=name)
 
 
 def is_retryable(names: Iterable[str]) -> bool:

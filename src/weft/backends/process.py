@@ -282,15 +282,20 @@ def said_at_last(words: bytes) -> str:
 
 
 def as_error(failure: Failure) -> AttemptError:
-    """The exception of the user's code as ours."""
+    """The exception of the user's code as ours, with its own traceback below."""
     message = failure.message or failure.type
     if failure.interrupted:
         said = f"{failure.type}: {failure.message}" if failure.message else failure.type
         message = f"the function tried to end the program ({said})"
-    return AttemptError(
+    error = AttemptError(
         message,
         type=failure.type,
         place=failure.place,
         hint=failure.hint,
         retryable=not failure.interrupted and failure.classes is not None and is_retryable(failure.classes),
     )
+    if not failure.interrupted:
+        error.classes = tuple(failure.classes or ())
+    if failure.traceback:
+        error.add_note(f"in the child process:\n{failure.traceback.rstrip()}")
+    return error

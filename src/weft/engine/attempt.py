@@ -25,7 +25,7 @@ from weft.engine.calls import Call, call_function
 from weft.engine.failure import CANCELLED, describe, timed_out
 from weft.engine.records import NOT_ENCODED, Record
 from weft.engine.scope import View
-from weft.errors import ErrorData, ExpressionError, TaskBlocked
+from weft.errors import ErrorData, ExpressionError, TaskBlocked, said
 from weft.event_types import NULL, AttemptFailed, AttemptSucceeded
 from weft.graph.model import Node
 from weft.graph.work import FunctionWork, LeafWork
@@ -249,7 +249,7 @@ class Attempt(msgspec.Struct, eq=False):
         try:
             return bool(work.retry_on(raised)), error
         except Exception as problem:  # of the user's condition
-            message = f"{error.message} (and its retry_on raised {type(problem).__name__}: {problem})"
+            message = f"{error.message} (and its retry_on raised {type(problem).__name__}: {said(problem)})"
             return False, msgspec.structs.replace(error, message=message)
 
     def _said_when(self, error: ErrorData) -> bool | None:

@@ -64,7 +64,10 @@ class TaskContext:
         self._log("log", " ".join(map(str, words)).encode("utf-8", "backslashreplace"))
 
     def report(self, progress: float | None = None, metrics: Mapping[str, Any] | None = None) -> None:
-        """How far it is (0 to 1), and numbers worth showing; `tokens` and `cost_usd` count against the run's budget."""
+        """How far it is (0 to 1), and numbers worth showing; `tokens` and `cost_usd` count against the run's budget.
+
+        Raises InputError for a use that is no amount, ValidationError for what is not JSON data.
+        """
         from weft.values import encode
 
         given = dict(metrics or {})
@@ -72,11 +75,19 @@ class TaskContext:
         self._log("report", encode({"progress": progress, "metrics": given}))
 
     def note(self, metrics: Mapping[str, Any]) -> None:
-        """Take what counts against a budget from reported numbers: each report replaces the one before."""
-        found = {name: metrics[name] for name in ("tokens", "cost_usd") if isinstance(metrics.get(name), int | float)}
+        """Take what counts against a budget from reported numbers: each report replaces the one before.
+
+        Raises InputError.
+        """
+        found = {name: metrics[name] for name in ("tokens", "cost_usd") if metrics.get(name) is not None}
         if found:
-            old = self.used or Usage()
-            self.used = Usage(found.get("tokens", old.tokens), found.get("cost_usd", old.cost_usd))
+            from msgspec.structs import replace
+
+            from weft.budget import check
+
+            used = replace(self.used or Usage(), **found)
+            check(used)
+            self.used = used
 
     def stopped(self, reason: str) -> None:
         """The attempt is over, whatever the function does."""

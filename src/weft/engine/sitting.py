@@ -34,7 +34,7 @@ from weft.engine.report import KEPT, Report
 from weft.engine.scope import Scope
 from weft.engine.signals import Signals
 from weft.engine.spool import Spool
-from weft.errors import CorruptJournalError
+from weft.errors import CorruptJournalError, WeftError
 from weft.graph.analysis import layers
 from weft.graph.model import Graph, Node, walk, walk_paths
 from weft.graph.work import FunctionWork, LeafWork, Program
@@ -372,7 +372,8 @@ class Sitting:
         def read() -> RunResult:
             result = report.settled().result()
             for error in result.errors:
-                error.__cause__ = raised.get(error.path)
+                if (cause := raised.get(error.path)) is not None:
+                    error.__cause__ = _as_the_user_knows_it(cause)
             return result
 
         return read
@@ -391,6 +392,17 @@ class Sitting:
     def raised(self) -> Mapping[str, BaseException]:
         """The exceptions of functions that failed, by path."""
         return {} if self.executor is None else self.executor.evaluator.raised
+
+
+_OURS = str(Path(__file__).parent.parent) + os.sep
+
+
+def _as_the_user_knows_it(error: BaseException) -> BaseException:
+    """An exception of a function, without our frames in front of the function's own."""
+    step = error.__traceback__
+    while step is not None and step.tb_frame.f_code.co_filename.startswith(_OURS):
+        step = step.tb_next
+    return error.with_traceback(step) if step is not None or isinstance(error, WeftError) else error
 
 
 def _place_of(work: object) -> str:

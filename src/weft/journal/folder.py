@@ -150,7 +150,7 @@ def cannot_create(path: Path, error: OSError) -> MachineError:
     reason = error.strerror or str(error)
     return kind(
         f"cannot make {error.filename or path}: {reason.lower()}",
-        hint="keep runs elsewhere with `--journal FOLDER`, or in memory with `--journal none`",
+        hint="keep runs elsewhere (`--journal FOLDER`, journal=FOLDER), or in memory (`--journal none`, journal=None)",
     )
 
 

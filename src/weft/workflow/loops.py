@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from weft.errors import UserError
+
 if TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Future
@@ -13,10 +15,16 @@ T = TypeVar("T")
 
 
 def in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine, in a new event loop: here, or in a thread where one runs already."""
+    """The result of a coroutine, in a new event loop: here, or in a thread where one runs already.
+
+    What is wrong with the input is raised as from here: where that was found out is of no use to anybody.
+    """
     import asyncio
 
-    return _in_a_thread(work) if _runs_a_loop() else asyncio.run(work)
+    try:
+        return _in_a_thread(work) if _runs_a_loop() else asyncio.run(work)
+    except UserError as error:
+        raise error.with_traceback(None)  # noqa: B904 - it is the same error
 
 
 def _in_a_thread(work: Coroutine[Any, Any, T]) -> T:

@@ -145,6 +145,14 @@ def test_a_task_that_asks_for_itself_is_a_cycle_of_one() -> None:
     assert flow.tasks == {}
 
 
+def test_a_task_that_needs_itself_is_a_cycle_of_one() -> None:
+    flow = weft.Workflow("test")
+    with pytest.raises(weft.CycleError) as raised:
+        flow.add_task(nothing, id="own", needs=["own"])
+    assert raised.value.cycle == ["own", "own"]
+    assert flow.tasks == {}
+
+
 def test_the_order_refuses_exactly_the_edges_that_close_a_cycle() -> None:
     """Against a search of the whole graph, for random edges."""
     import random
@@ -203,6 +211,9 @@ def test_an_unknown_id_is_told_with_what_was_probably_meant() -> None:
         assert raised.value.id == "extrct"
         assert raised.value.suggestions == ["extract"]
         assert raised.value.hint == "did you mean 'extract'?"
+    with pytest.raises(weft.UnknownTaskError) as raised:
+        flow.add_task(nothing, id="new", needs=["audit"])
+    assert raised.value.hint == "add the task 'audit' first"
     assert list(flow.tasks) == ["extract", "transform"]
 
 
@@ -221,6 +232,18 @@ def test_an_id_that_no_path_can_have_is_refused(name: Any, message: str) -> None
     with pytest.raises(weft.InputError) as raised:
         weft.Workflow("test").add_task(nothing, id=name)
     assert str(raised.value) == message
+    if name:  # inside a combinator, too
+        with pytest.raises(weft.InputError) as raised:
+            weft.Sequence(weft.task(nothing, id=name))
+        assert str(raised.value) == message
+
+
+def test_no_task_is_called_as_the_context_is() -> None:
+    """Who asked for its output would get the context."""
+    with pytest.raises(weft.InputError) as raised:
+        weft.Workflow("test").add_task(nothing, id="ctx")
+    assert str(raised.value) == "the id 'ctx' is taken: a parameter of that name gets the task's context"
+    assert raised.value.hint == "choose another id"
 
 
 def test_a_function_added_twice_is_no_name_for_either() -> None:
@@ -392,8 +415,9 @@ def test_an_argument_that_nobody_asks_for_is_an_error() -> None:
 def test_a_positional_only_parameter_is_refused_where_the_task_is_added() -> None:
     def f(x: int, /) -> None: ...
 
-    with pytest.raises(weft.InputError, match=r"f\(\) takes 'x' by position only"):
+    with pytest.raises(weft.InputError, match=r"f\(\) takes 'x' by position only") as raised:
         weft.Workflow("test").add_task(f)
+    assert raised.value.hint == "tasks get their arguments by name: drop the /, or wrap it in a function"
 
 
 def test_isolation_that_cannot_be_is_an_error_before_anything_runs() -> None:

@@ -30,8 +30,13 @@ class Context:
         self._channel.send(b"L", " ".join(map(str, words)).encode("utf-8", "backslashreplace"))
 
     def report(self, progress: float | None = None, metrics: Mapping[str, Any] | None = None) -> None:
-        """How far it is (0 to 1), and numbers worth showing."""
-        self._channel.send(b"P", encode({"progress": progress, "metrics": dict(metrics or {})}))
+        """How far it is (0 to 1), and numbers worth showing. Raises ValueError for a use that is no amount."""
+        given = dict(metrics or {})
+        for name in ("tokens", "cost_usd"):
+            used = given.get(name)
+            if used is not None and (isinstance(used, bool) or not isinstance(used, (int, float)) or not used >= 0):
+                raise ValueError(f"a use of {used!r} {name} is no amount")
+        self._channel.send(b"P", encode({"progress": progress, "metrics": given}))
 
 
 def perform(request: dict[str, Any], context: Context) -> bytes:

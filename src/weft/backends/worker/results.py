@@ -130,7 +130,7 @@ def culprit(value: Any, place: str, depth: int) -> tuple[str, str] | None:
     try:
         return culprit(opened(value), place, depth + 1)
     except Exception:
-        return place, f"a {type(value).__name__} is not JSON data"
+        return place, f"{type(value).__name__} is not JSON data"
 
 
 def scalar_culprit(value: Any, place: str) -> tuple[str, str] | None:

@@ -66,7 +66,7 @@ class Scope:
     def source(self, asked: Asked, *, path: str) -> Parameter | None:
         """What a parameter gets; None: its default. Raises InputError when it has none."""
         name = asked.name
-        if is_context(name, context=asked.context) and (asked.context or name not in self.tasks):
+        if is_context(name, context=asked.context):
             return Parameter(name, "context")
         if name == self.item:
             return Parameter(name, "item")
@@ -100,22 +100,29 @@ class Scope:
 
 
 class Output:
-    """The output of a task."""
+    """The items that a task gives; those of a skipped one are none."""
 
     def __init__(self, id: str) -> None:  # noqa: A002 - the API's name
         self.id = id
 
     def evaluate(self, scope: Any, local: Mapping[str, Any] | None = None, /) -> Any:
-        return scope.node(self.id, "output")
+        items = scope.node(self.id, "output")
+        if items is not None:
+            _refuse_no_items(items, f"{self.id} gave a {type(items).__name__}, which")
+        return items
+
+
+def _refuse_no_items(items: Any, what: str) -> None:
+    if isinstance(items, str | bytes | Mapping) or not (hasattr(items, "__iter__") or hasattr(items, "__aiter__")):
+        hint = "a list, or an iterator" + (": list(x.items())" if isinstance(items, Mapping) else "")
+        raise InputError(f"{what} is nothing to map over", hint=hint)
 
 
 class Given:
     """What was given: a list, or something that is read item by item."""
 
     def __init__(self, items: Any) -> None:
-        if isinstance(items, str | bytes | Mapping) or not (hasattr(items, "__iter__") or hasattr(items, "__aiter__")):
-            hint = "pass a list, or an iterator" + (": list(x.items())" if isinstance(items, Mapping) else "")
-            raise InputError(f"a {type(items).__name__} is nothing to map over", hint=hint)
+        _refuse_no_items(items, f"a {type(items).__name__}")
         self.items = list(items) if isinstance(items, tuple | range | set | frozenset) else items
 
     def evaluate(self, scope: Any, local: Mapping[str, Any] | None = None, /) -> Any:

@@ -11,12 +11,9 @@ from collections.abc import Iterator
 
 from weft.errors import CycleError, DuplicateTaskError, InputError, UnknownTaskError, nearest
 from weft.fronts.python.combinators import Combinator, MapTask, Sequence, TryCatch
-from weft.fronts.python.signature import parameters_of
-from weft.fronts.python.task import Task
+from weft.fronts.python.signature import CONTEXT, parameters_of
+from weft.fronts.python.task import Task, check_id
 from weft.graph.order import Order
-
-MAX_ID = 200
-_PATH_MARKS = frozenset("/[]")
 
 
 class Building:
@@ -40,6 +37,11 @@ class Building:
         if id in self.tasks:
             raise DuplicateTaskError(id)
         known = self.tasks
+        if id == CONTEXT:
+            message = f"the id {id!r} is taken: a parameter of that name gets the task's context"
+            raise InputError(message, hint="choose another id")
+        if id in task.settings.needs:
+            raise CycleError([id, id])
         needs = [need if type(need) is str and need in known else self.resolve(need) for need in task.settings.needs]
         names = references(task)
         if id in names:
@@ -88,7 +90,7 @@ class Building:
         """The id of a task given as id, task or function. Raises UnknownTaskError, InputError."""
         if isinstance(given, str):
             if given not in self.tasks:
-                raise UnknownTaskError(given, nearest(given, list(self.tasks), count=3))
+                raise self._unknown(given)
             return given
         if not callable(given):
             raise InputError(f"{given!r} is no task", hint="name a task by its id, itself or its function")
@@ -101,7 +103,11 @@ class Building:
                 return found
         if isinstance(given, Task) and given.id in self.tasks:
             return given.id
-        raise UnknownTaskError(_called(given), nearest(_called(given), list(self.tasks), count=3))
+        raise self._unknown(_called(given))
+
+    def _unknown(self, name: str) -> UnknownTaskError:
+        near = nearest(name, list(self.tasks), count=3)
+        return UnknownTaskError(name, near, hint=None if near else f"add the task {name!r} first")
 
     def _remember(self, task: Task, task_id: str) -> None:
         known = self._of_function
@@ -127,19 +133,6 @@ def _called(thing: object) -> str:
     if isinstance(thing, Task):
         return thing.name or thing.label
     return str(getattr(thing, "__name__", thing))
-
-
-def check_id(id: object) -> None:  # noqa: A002 - the API's name
-    """Raise InputError for what cannot be a task's id: paths are made of ids."""
-    if not isinstance(id, str) or not id:
-        raise InputError(f"the id is {id!r}; it must be a text that is not empty", hint="pass id=...")
-    if len(id) <= MAX_ID and id.isprintable() and _PATH_MARKS.isdisjoint(id):
-        return
-    wrong = next((c for c in id if c in "/[]" or not c.isprintable()), None)
-    if wrong is not None:
-        raise InputError(f"the id {id!r} has {wrong!r} in it", hint="ids make up paths: no / [ ] and nothing invisible")
-    if len(id) > MAX_ID:
-        raise InputError(f"the id {id[:40]!r}... has {len(id)} characters; {MAX_ID} are allowed")
 
 
 # -- what a task refers to --------------------------------------------------------------------------------------------
@@ -191,7 +184,7 @@ def own_parameters(task: Task) -> list[str]:
 
 def is_context(name: str, *, context: bool) -> bool:
     """Whether a parameter is the task's context: annotated as one, or called `ctx`."""
-    return context or name == "ctx"
+    return context or name == CONTEXT
 
 
 def item_parameter(task: Task) -> str:

@@ -14,6 +14,16 @@ from weft.fronts.python.task import RetryOn, Task, as_task, retry_on, whole
 from weft.fronts.python.task import seconds as in_seconds
 from weft.policy import FailurePolicy, Retry
 
+MAX_NESTING = 64
+"""Levels of tasks inside of a task, as in a document."""
+
+
+def _one_deeper(label: str, parts: SequenceOf[Task]) -> int:
+    depth = 1 + max(part.depth for part in parts)
+    if depth > MAX_NESTING:
+        raise InputError(f"a {label} is nested more than {MAX_NESTING} levels deep", hint="split the workflow")
+    return depth
+
 
 class Combinator(Task):
     """A task that is made of others."""
@@ -21,6 +31,7 @@ class Combinator(Task):
     def __init__(self, parts: SequenceOf[tuple[str, object]], id: str) -> None:  # noqa: A002 - the API's name
         super().__init__(id=id)
         self._inner = [(role, as_task(part)) for role, part in parts]
+        self.depth = _one_deeper(self.label, [part for _, part in self._inner])
 
     @property
     def inner(self) -> SequenceOf[tuple[str, Task]]:
@@ -129,6 +140,7 @@ class MapTask(Task):
 
     def __init__(self, each: object, over: Any, concurrency: int, *, ordered: bool, id: str = "") -> None:  # noqa: A002
         self.each = as_task(each)
+        self.depth = _one_deeper(self.label, [self.each])
         super().__init__(id=id or self.each.name)
         self.over = over
         self.concurrency = whole("concurrency", concurrency)

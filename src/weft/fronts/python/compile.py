@@ -11,7 +11,7 @@ that has surely run by then, else to an argument of the run, else to the default
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -358,19 +358,30 @@ def worth_retrying(said: Any) -> Any:
     if said is None:
         return _not_our_fault
     if isinstance(said, type | tuple):
-        return lambda error: isinstance(error, said)
+        names = frozenset(each.__name__ for each in (said if isinstance(said, tuple) else (said,)))
+        return lambda error: isinstance(error, said) or not names.isdisjoint(_classes_elsewhere(error))
     return said
 
 
 _WRONG = (TypeError, AttributeError, NameError, ImportError, SyntaxError, AssertionError, NotImplementedError)
 _WRONG_NAMES = frozenset({"ValidationError", "JSONDecodeError", "UnicodeError"})
+_NAMES_OF_WRONG = _WRONG_NAMES | {cls.__name__ for cls in _WRONG}
 
 
 def _not_our_fault(error: BaseException) -> bool:
     from weft.errors import AttemptError, WeftError
 
+    if elsewhere := _classes_elsewhere(error):
+        return _NAMES_OF_WRONG.isdisjoint(elsewhere)
     if isinstance(error, AttemptError):
         return error.retryable
     if isinstance(error, (*_WRONG, WeftError)):
         return False
     return _WRONG_NAMES.isdisjoint(cls.__name__ for cls in type(error).__mro__)
+
+
+def _classes_elsewhere(error: BaseException) -> Iterable[str]:
+    """Of an exception that a function raised in another process: there is nothing left of its class but the names."""
+    from weft.errors import AttemptError
+
+    return error.classes if isinstance(error, AttemptError) else ()

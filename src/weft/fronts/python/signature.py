@@ -14,6 +14,8 @@ import msgspec
 from weft.errors import InputError
 
 _VARARGS, _VARKEYWORDS = 0x04, 0x08
+CONTEXT = "ctx"
+"""The parameter that gets the context also when nothing says so."""
 _CONTEXT = "TaskContext"
 _PLAIN = (str, bytes, int, float, bool, type(None))
 
@@ -69,7 +71,8 @@ def _of_signature(function: Callable[..., Any]) -> tuple[Asked, ...]:
 def _positional(function: Callable[..., Any], name: str) -> InputError:
     called = getattr(function, "__name__", repr(function))
     return InputError(
-        f"{called}() takes {name!r} by position only", hint="tasks get their arguments by name: drop the /"
+        f"{called}() takes {name!r} by position only",
+        hint="tasks get their arguments by name: drop the /, or wrap it in a function",
     )
 
 

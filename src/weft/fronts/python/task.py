@@ -60,7 +60,12 @@ class Task:
 
     label = "task"
 
+    depth = 0
+    """How many levels of tasks are inside."""
+
     def __init__(self, function: Function | None = None, *, id: str = "", settings: Settings = UNSAID) -> None:  # noqa: A002 - the API's name
+        if id:
+            check_id(id)
         self.function = function
         self.id = id
         self.settings = settings
@@ -82,6 +87,23 @@ class Task:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name or '...'})"
+
+
+MAX_ID = 200
+_PATH_MARKS = frozenset("/[]")
+
+
+def check_id(id: object) -> None:  # noqa: A002 - the API's name
+    """Raise InputError for what cannot be a task's id: paths are made of ids."""
+    if not isinstance(id, str) or not id:
+        raise InputError(f"the id is {id!r}; it must be a text that is not empty", hint="pass id=...")
+    if len(id) <= MAX_ID and id.isprintable() and _PATH_MARKS.isdisjoint(id):
+        return
+    wrong = next((c for c in id if c in "/[]" or not c.isprintable()), None)
+    if wrong is not None:
+        raise InputError(f"the id {id!r} has {wrong!r} in it", hint="ids make up paths: no / [ ] and nothing invisible")
+    if len(id) > MAX_ID:
+        raise InputError(f"the id {id[:40]!r}... has {len(id)} characters; {MAX_ID} are allowed", hint="shorten it")
 
 
 def as_task(given: object) -> Task:
