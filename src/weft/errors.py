@@ -404,10 +404,10 @@ class IllegalEvent(InternalError):
     """The core refused an event; its state is unchanged."""
 
 
-def said(error: BaseException) -> str:
-    """What an error says, whatever its class makes of that: a text that can be written down."""
+def said(thing: object) -> str:
+    """What an error (or anything else) says, whatever its class makes of that: a text that can be written down."""
     try:
-        return writable(str(error))
+        return writable(str(thing))
     except Exception:
         return "(its text could not be made)"
 

@@ -273,7 +273,8 @@ class RunResult:
 
     def __getitem__(self, path: str) -> NodeResult:
         if path not in self.nodes:
-            raise UnknownTaskError(path, nearest(path, list(self.nodes), count=3))
+            near = nearest(str(path), list(self.nodes), count=3)
+            raise UnknownTaskError(path, near, hint="result.nodes has every path")
         return self.nodes[path]
 
     def raise_for_status(self) -> None:

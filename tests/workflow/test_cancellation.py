@@ -327,3 +327,22 @@ def test_a_run_whose_time_is_up_is_rolled_back() -> None:
     result = FakeClock(patience=0.05).run(flow.execute(timeout=5))
     assert result.status == "failed"
     assert undone == ["made"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [("enough", "enough"), (ValueError("no more"), "no more"), ("\ud800", "\\ud800"), (7, "7")],
+)
+def test_whatever_is_said_as_a_reason_is_written_down(reason: Any, told: str, tmp_path: Path) -> None:
+    token = weft.CancellationToken()
+    flow = weft.Workflow("test")
+
+    @flow.task
+    async def task() -> None:
+        token.cancel(reason)
+        await asyncio.sleep(60)
+
+    result = flow.run(token=token, journal=tmp_path)
+    assert result.status == "cancelled"
+    asked = [e for e in weft.events(result.run_id, journal=tmp_path) if isinstance(e, CancelRequested)]
+    assert [e.reason for e in asked] == [told]

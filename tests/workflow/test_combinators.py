@@ -427,3 +427,22 @@ def test_combinators_nest_64_levels_deep_and_no_further(wrap: Callable[[Any], we
         f"a {label} is nested more than 64 levels deep",
         "split the workflow",
     )
+
+
+class Vague:
+    """Neither true nor false."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("which of them?")
+
+
+def test_a_condition_that_is_neither_true_nor_false_fails_its_task() -> None:
+    flow = weft.Workflow("test")
+    flow.add_task(weft.Conditional(lambda: Vague(), one_more), id="way")
+    result = flow.run(check=False)
+    (error,) = result.errors
+    assert (result.status, error.path) == ("failed", "way/if")
+    assert (error.error.type, error.error.message) == (
+        "ValueError",
+        "condition gave Vague, which is neither true nor false: which of them? (return True or False)",
+    )

@@ -227,9 +227,9 @@ def test_what_is_nothing_to_map_over_is_refused(over: Any) -> None:
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        (7, "rows gave a int, which is nothing to map over (a list, or an iterator)"),
-        ("text", "rows gave a str, which is nothing to map over (a list, or an iterator)"),
-        ({"a": 1}, "rows gave a dict, which is nothing to map over (a list, or an iterator: list(x.items()))"),
+        (7, "rows gave int, which is nothing to map over (a list, or an iterator)"),
+        ("text", "rows gave str, which is nothing to map over (a list, or an iterator)"),
+        ({"a": 1}, "rows gave dict, which is nothing to map over (a list, or an iterator: list(x.items()))"),
     ],
 )
 @pytest.mark.parametrize("journaled", [False, True])

@@ -230,6 +230,33 @@ def test_a_compensation_that_hangs_is_stopped_by_its_timeout() -> None:
     assert (failed.error.type, failed.error.message) == ("Timeout", "took longer than 5 s and was stopped")
 
 
+def test_a_compensation_whose_own_wait_times_out_is_not_said_to_have_hung() -> None:
+    saga = Saga()
+
+    async def gives_up(output: Any) -> None:
+        raise TimeoutError("no answer from the bank")
+
+    saga.step("a", 1, compensate=weft.task(gives_up, timeout=500, retry=0))
+    saga.step("b", 1, "a", fails=True, compensate=None)
+    (failed,) = [e for e in saga.run().events if isinstance(e, CompensationFailed)]
+    assert (failed.error.type, failed.error.message) == ("TimeoutError", "no answer from the bank")
+
+
+@pytest.mark.parametrize("journaled", [False, True])
+def test_what_a_compensation_gives_may_be_anything(journaled: bool, tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def undo(output: int) -> object:
+        calls.append(output)
+        return object()
+
+    flow = weft.Workflow("test")
+    flow.add_task(lambda: 7, id="a", compensate=undo)
+    flow.add_task(lambda a: 1 / 0, id="b")
+    result = flow.run(check=False, journal=tmp_path if journaled else None)
+    assert (calls, result.rollback) == ([7], weft.RollbackReport(rolled_back=("a",)))
+
+
 # -- which are run ----------------------------------------------------------------------------------------------------
 
 

@@ -490,6 +490,9 @@ def test_the_result_suggests_when_there_is_no_such_task() -> None:
     with pytest.raises(weft.UnknownTaskError) as raised:
         result["extrat"]
     assert (raised.value.id, raised.value.suggestions) == ("extrat", ["extract"])
+    with pytest.raises(weft.UnknownTaskError) as raised:
+        result["mail"]
+    assert raised.value.hint == "result.nodes has every path"
 
 
 def test_a_run_without_a_journal_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ from weft.engine.report import KEPT, Report
 from weft.engine.scope import Scope
 from weft.engine.signals import Signals
 from weft.engine.spool import Spool
-from weft.errors import CorruptJournalError, WeftError
+from weft.errors import CorruptJournalError, WeftError, said
 from weft.graph.analysis import layers
 from weft.graph.model import Graph, Node, walk, walk_paths
 from weft.graph.work import FunctionWork, LeafWork, Program
@@ -318,7 +318,7 @@ class Sitting:
             return lambda: None
 
         def cancel(reason: str | None) -> None:
-            executor.cancel("token", reason or "")
+            executor.cancel("token", "" if reason is None else said(reason))
 
         if token.cancelled:
             cancel(token.reason)

@@ -116,9 +116,10 @@ class Undoing:
         scope = Scope(outer, names={"input": own.copy()}, specials={"key": engine.key(instance)})
         for node in graph.nodes:
             try:
-                output = await asyncio.wait_for(self._step(command, node, scope, own), node.timeout)
+                async with asyncio.timeout(node.timeout) as limit:
+                    output = await self._step(command, node, scope, own)
             except TimeoutError:
-                if node.timeout is None:
+                if not limit.expired():  # it is the step's own
                     raise
                 raise AttemptError(f"took longer than {node.timeout:g} s and was stopped", type=TIMEOUT) from None
             value = output.value if type(output) is Output else output
@@ -127,7 +128,8 @@ class Undoing:
     async def _step(self, command: Compensate, node: Node, scope: Scope, own: Record) -> Any:
         engine, instance, work = self._engine, command.instance, node.work
         if isinstance(work, FunctionWork):
-            return await self._call(command, work, own)
+            await self._call(command, work, own)
+            return None
         if isinstance(work, UndoWork):
             return await self._ready(work.kind, engine.evaluator.prepared(instance.path))
         assert isinstance(work, LeafWork)
@@ -142,9 +144,10 @@ class Undoing:
             began=engine.clock.monotonic(),
         )
 
-    async def _call(self, command: Compensate, work: FunctionWork, own: Record) -> Any:
+    async def _call(self, command: Compensate, work: FunctionWork, own: Record) -> None:
+        """What the function gives is nobody's: it is not kept, so it may be anything."""
         value = own.output if self._engine.outputs.by_reference else own.copy()
-        return await self._called(command, work, value)
+        await self._called(command, work, value)
 
     async def _said_by_function(self, command: Compensate, function: Callable[[Any], Any], value: Any) -> None:
         """Call what a task answered with, whatever its parameter is called."""

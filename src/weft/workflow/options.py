@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from weft.app.embedding import How, Place
 from weft.errors import InputError, nearest
+from weft.fronts.python.signature import is_async
 from weft.fronts.python.task import seconds, whole
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def how_of(schedule: str | None, jobs: Any, timeout: Any, token: Any, on_event: 
         raise InputError(f"token is {token!r}; it must be a weft.CancellationToken")
     if on_event is not None and not callable(on_event):
         raise InputError(f"on_event is {on_event!r}; it must be a function of an event")
+    if on_event is not None and is_async(on_event):
+        raise InputError("on_event is async, and nobody would await it", hint="put the events into a queue")
     if backend is not None and not hasattr(backend, "call"):
         raise InputError(f"backend is {backend!r}; it must have `call`", hint="weft.testing.ScriptedBackend is one")
     return How(schedule, jobs, seconds("timeout", timeout), token, on_event, backend, budget)
@@ -55,6 +58,9 @@ def named(arguments: Mapping[str, Any] | None) -> dict[str, Any]:
     """The arguments of a run, by name. Raises InputError."""
     if arguments is not None and not isinstance(arguments, Mapping):
         raise InputError(f"arguments is {arguments!r}; it must be a dict", hint='arguments={"day": "2026-03-01"}')
+    for name in arguments or ():
+        if not isinstance(name, str):
+            raise InputError(f"arguments has the key {name!r}; the names of arguments are texts")
     return dict(arguments or {})
 
 

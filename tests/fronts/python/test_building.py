@@ -346,6 +346,8 @@ def test_a_coroutine_that_was_added_by_mistake_is_not_complained_of_twice() -> N
     ("options", "message"),
     [
         ({"arguments": [1]}, "arguments is [1]; it must be a dict"),
+        ({"arguments": {1: 2}}, "arguments has the key 1; the names of arguments are texts"),
+        ({"on_event": waits}, "on_event is async, and nobody would await it"),
         ({"token": 3}, "token is 3; it must be a weft.CancellationToken"),
         ({"on_event": 3}, "on_event is 3; it must be a function of an event"),
         ({"backend": 3}, "backend is 3; it must have `call`"),

@@ -108,7 +108,7 @@ class Output:
     def evaluate(self, scope: Any, local: Mapping[str, Any] | None = None, /) -> Any:
         items = scope.node(self.id, "output")
         if items is not None:
-            _refuse_no_items(items, f"{self.id} gave a {type(items).__name__}, which")
+            _refuse_no_items(items, f"{self.id} gave {type(items).__name__}, which")
         return items
 
 
@@ -122,7 +122,7 @@ class Given:
     """What was given: a list, or something that is read item by item."""
 
     def __init__(self, items: Any) -> None:
-        _refuse_no_items(items, f"a {type(items).__name__}")
+        _refuse_no_items(items, type(items).__name__)
         self.items = list(items) if isinstance(items, tuple | range | set | frozenset) else items
 
     def evaluate(self, scope: Any, local: Mapping[str, Any] | None = None, /) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from weft.errors import InputError, nearest
+from weft.errors import AttemptError, InputError, WeftError, nearest, said
 from weft.fronts.python.binding import Given, Scope, bind, bound_undo
 from weft.fronts.python.building import Building
 from weft.fronts.python.combinators import (
@@ -348,7 +348,13 @@ class Truth:
         self.id = id
 
     def evaluate(self, scope: Any, local: Mapping[str, Any] | None = None, /) -> Any:
-        return bool(scope.node(self.id, "output"))
+        """Raises AttemptError for an output that is neither true nor false."""
+        output = scope.node(self.id, "output")
+        try:
+            return bool(output)
+        except Exception as error:  # of the output's class
+            message = f"{self.id} gave {type(output).__name__}, which is neither true nor false: {said(error)}"
+            raise AttemptError(message, type=type(error).__name__, hint="return True or False") from error
 
 
 def worth_retrying(said: Any) -> Any:
@@ -369,8 +375,6 @@ _NAMES_OF_WRONG = _WRONG_NAMES | {cls.__name__ for cls in _WRONG}
 
 
 def _not_our_fault(error: BaseException) -> bool:
-    from weft.errors import AttemptError, WeftError
-
     if elsewhere := _classes_elsewhere(error):
         return _NAMES_OF_WRONG.isdisjoint(elsewhere)
     if isinstance(error, AttemptError):
@@ -382,6 +386,4 @@ def _not_our_fault(error: BaseException) -> bool:
 
 def _classes_elsewhere(error: BaseException) -> Iterable[str]:
     """Of an exception that a function raised in another process: there is nothing left of its class but the names."""
-    from weft.errors import AttemptError
-
     return error.classes if isinstance(error, AttemptError) else ()
