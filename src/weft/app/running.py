@@ -148,8 +148,8 @@ def resume(
         raise NotResumableError("this is the run of a plan", hint=hint)
     if first.document is None:
         raise NotResumableError(
-            "this run came from Python code",
-            hint="resume it from there: await weft.resume(run_id, workflow, journal=...)",
+            f"run {run_id} came from Python code",
+            hint=f"go on with weft.resume_sync({run_id!r}, workflow, journal=...) in its program",
         )
     journal = store.open(run_id, take_over=take_over, kill_children=end_children)
     try:

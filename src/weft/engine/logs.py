@@ -13,6 +13,9 @@ from weft.runtimes.base import Log
 LIMIT = 10 * 1024 * 1024
 """Bytes of an attempt's log that are kept; the rest is counted."""
 
+LINES = ("log", "report")
+"""Of these every chunk is a line; what is printed comes in pieces that have their own."""
+
 
 class Logs:
     """The logs of one run. Losing one never fails a step: errors of the disk are counted, not raised."""
@@ -49,6 +52,8 @@ class Logs:
             self.end(path, attempt)
 
     def _take(self, path: str, attempt: int, stream: str, chunk: bytes) -> None:
+        if stream in LINES:
+            chunk += b"\n"
         written = self._open.get((path, attempt))
         if written is None:
             written = self._open[path, attempt] = _Written()
