@@ -137,6 +137,12 @@ def test_a_run_that_did_not_fail_is_told_too_and_any_end_may_be_right(weft_run: 
     assert weft_run(failing(), clock=FakeClock(), expect="failed")["after"].status == "skipped"
 
 
+def test_an_end_that_no_run_has_is_refused(weft_run: WeftRun) -> None:
+    with pytest.raises(weft.InputError) as raised:
+        weft_run(weft.Workflow("test"), expect="succeded")
+    assert raised.value.hint == "did you mean 'succeeded'?"
+
+
 def test_what_is_done_in_part_is_told(weft_run: WeftRun) -> None:
     flow = weft.Workflow("partly")
     flow.add_task(lambda: weft.TaskResult("PARTIAL", error="two of three"), id="a")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
+from weft.errors import InputError
 from weft.testing import FakeClock, foreach, graph, parallel, simulate
 
 
@@ -75,6 +77,21 @@ def test_what_the_scheduler_believes_may_be_wrong() -> None:
     assert list(simulate(g, {"a": 1.0, "b": 9.0}, jobs=1).started_at) == ["b", "a"]
     assert list(simulate(g, {"a": 1.0, "b": 9.0}, jobs=1, estimates={}).started_at) == ["a", "b"]
     assert list(simulate(g, {"a": 1.0, "b": 9.0}, jobs=1, estimates={"a": 3.0, "b": 2.0}).started_at) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"jobs": 0}, "jobs is 0; it must be a whole number of 1 or more"),
+        ({"schedule": "wave"}, "schedule is 'wave'; it must be dataflow, waves or sequential"),
+        ({"durations": {"a": -1}}, "durations: a is -1; it must be a number of seconds, 0 or more"),
+        ({"estimates": {"a": "1s"}}, "estimates: a is '1s'; it must be a number of seconds, 0 or more"),
+    ],
+)
+def test_what_cannot_be_simulated_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        simulate(graph("a -> b"), **{"durations": {"a": 1.0}, "jobs": 2, **options})
+    assert str(raised.value) == message
 
 
 def test_the_builder_reads_like_the_problem() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,16 @@ def test_a_document_that_is_wrong_is_refused_with_all_its_errors(project: Path) 
         weft.load(project / "none.flow.md")
     with pytest.raises(weft.NotFoundError):
         weft.check(project / "none.flow.md")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("make", [lambda: 7, lambda: None, lambda: weft.Workflow("test").execute()])
+def test_what_is_no_path_is_no_document(make: Any) -> None:
+    for take in (weft.load, weft.check, weft.run_document_sync):
+        with pytest.raises(weft.InputError, match=" is no document") as raised:
+            take(make())
+        assert raised.value.hint == 'name its file: "etl.flow.md"'
+    gc.collect()
 
 
 def test_an_input_of_the_wrong_type_is_refused_before_anything_runs(project: Path) -> None:

@@ -57,8 +57,12 @@ class WeftRun:
         what else needs real time, as the commands of a document do, give the clock some patience. `options` are those
         of `Workflow.execute`.
         """
+        from weft.results import EXIT_CODES
         from weft.workflow import Workflow, in_a_loop_of_its_own, load
+        from weft.workflow.options import one_of
 
+        if expect is not None:
+            one_of("expect", expect, EXIT_CODES)
         workflow = flow if isinstance(flow, Workflow) else load(flow, config=config)
         place = None if journal is False else self.journal if journal is True else journal
         if clock is not None and options.get("backend") is None:

@@ -28,10 +28,10 @@ Outcome = ErrorData | None
 class Script:
     """What the world does. Everything is looked up by path, then by the id at its end.
 
-    durations  seconds of an attempt (else `otherwise`) outcomes   None (it succeeds) or an error; a list has one per
-    attempt, and its last goes on for ever answers    of a `when`: bool; of a choice: the body's index; of a foreach:
-    how many items; of a loop: how many rounds;
-               an error where the evaluation fails
+    durations  seconds of an attempt (else `otherwise`)
+    outcomes   None (it succeeds) or an error; a list has one per attempt, and its last goes on for ever
+    answers    of a `when`: bool; of a choice: the body's index; of a foreach: how many items; of a loop: how many
+               rounds; an error where the evaluation fails
     undo       outcomes of compensations, likewise
     stubborn   seconds that a cancelled attempt goes on for (default 0); None: it ends as if nobody had asked
     """

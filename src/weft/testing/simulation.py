@@ -349,8 +349,15 @@ def simulate(
 
     `durations` and `estimates` map ids to seconds; what is not in `durations` takes 1 s. `estimates` is what the
     scheduler believes; None: it knows the durations; `{}`: it knows nothing. Where only a run could tell, conditions
-    are true, loops go round once, and what is gone over has no items.
+    are true, loops go round once, and what is gone over has no items. Raises InputError for what cannot be.
     """
+    from weft.workflow.options import SCHEDULES, one_of
+
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise InputError(f"jobs is {jobs!r}; it must be a whole number of 1 or more")
+    one_of("schedule", schedule, SCHEDULES)
+    _refuse_odd_times("durations", durations)
+    _refuse_odd_times("estimates", estimates or {})
     graph = graph_of(workflow)
     believed = durations if estimates is None else estimates
     in_turn = schedule == "sequential"
@@ -363,6 +370,12 @@ def simulate(
     makespan = max(run.completed_at.values(), default=0.0)
     used = run.worked / (makespan * slots) if makespan else 0.0
     return Simulation(status, makespan, run.started_at, run.completed_at, used, run.peak)
+
+
+def _refuse_odd_times(what: str, times: Mapping[str, float]) -> None:
+    for name, seconds in times.items():
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
+            raise InputError(f"{what}: {name} is {seconds!r}; it must be a number of seconds, 0 or more")
 
 
 def graph_of(workflow: Workflow | Graph) -> Graph:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -74,7 +74,7 @@ def load(path: str | Path, *, config: Mapping[str, Any] | None = None) -> Workfl
     """A document as a workflow; `execute(arguments=...)` gives its input. Raises DocumentError, NotFoundError."""
     from weft.app.documents import program_of
 
-    program, loaded = program_of(path)
+    program, loaded = program_of(_path(path))
     return LoadedWorkflow(loaded, program, config)
 
 
@@ -109,4 +109,12 @@ def check(path: str | Path) -> list[Diagnostic]:
     """All errors and warnings of a document, in its order; runs nothing. Raises NotFoundError, DeniedError."""
     from weft.app.documents import load as read
 
-    return list(read(path).diagnostics)
+    return list(read(_path(path)).diagnostics)
+
+
+def _path(given: object) -> str | Path:
+    if isinstance(given, str | Path):
+        return given
+    if isinstance(given, Coroutine):
+        given.close()  # else Python complains, much later, that nobody awaited it
+    raise InputError(f"{given!r} is no document", hint='name its file: "etl.flow.md"')
