@@ -37,7 +37,7 @@ def test_a_second_opener_is_told_who_owns_the_run(store: SqliteStore, owner: Pro
     error = refused(OwnedError, store.open, "r1")
     assert str(error).startswith(f"run r1 belongs to process {owner.pid} on {os.uname().nodename} since 20")
     assert error.owner.startswith(f"process {owner.pid} on ")
-    assert error.hint == "wait until it ends, or end it with `--take-over`"
+    assert error.hint == "wait until it ends, or end it (`--take-over`, take_over=True)"
     assert error.exit_code == 75
     assert store.owner("r1") == error.owner
 

@@ -446,3 +446,47 @@ def test_a_condition_that_is_neither_true_nor_false_fails_its_task() -> None:
         "ValueError",
         "condition gave Vague, which is neither true nor false: which of them? (return True or False)",
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ({"retry": 3}, "weft.Retrying(sequence, policy)"),
+        ({"retry_on": OSError}, "say it at the functions inside: weft.task(function, retry_on=...)"),
+        ({"effect": "once"}, "say it at the functions inside: weft.task(function, effect=...)"),
+        ({"isolation": "process"}, "say it at the functions inside: weft.task(function, isolation=...)"),
+        ({"limit": "api"}, "say it at the functions inside: weft.task(function, limit=...)"),
+        ({"mutex": ["db"]}, "say it at the functions inside: weft.task(function, mutex=...)"),
+        ({"estimate": {"tokens": 1}}, "say it at the functions inside: weft.task(function, estimate=...)"),
+        ({"verify_writes": True}, "say it at the functions inside: weft.task(function, verify_writes=...)"),
+    ],
+)
+def test_what_only_a_function_can_have_is_refused_for_others(settings: dict[str, Any], hint: str) -> None:
+    flow = weft.Workflow("test", limits={"api": 1})
+    flow.add_task(weft.Sequence(one_more), id="several", **settings)
+    with pytest.raises(weft.InputError) as raised:
+        flow.check()
+    name = next(iter(settings))
+    assert (str(raised.value), raised.value.hint) == (
+        f"several: {name} is for functions, and this is a sequence",
+        hint,
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda once: weft.Retrying(once, 3), 'effect="once" and Retrying exclude each other'),
+        (lambda once: weft.Retrying(weft.Sequence(once), 3), 'effect="once" and Retrying exclude each other'),
+        (
+            lambda once: weft.Workflow("test").add_task(once, retry=3),
+            'effect="once" and retry exclude each other',
+        ),
+    ],
+)
+def test_what_may_not_run_twice_is_not_retried_however_that_is_said(
+    make: Callable[[weft.Task], object], message: str
+) -> None:
+    with pytest.raises(weft.InputError) as raised:
+        make(weft.task(one_more, effect="once"))
+    assert (str(raised.value), raised.value.hint) == (message, "a task that may not run twice is not retried")

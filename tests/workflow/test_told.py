@@ -81,6 +81,15 @@ def test_a_kept_run_that_failed_says_how_to_go_on(tmp_path: Path) -> None:
     assert weft.resume_sync(run_id, one(blocking), journal=place).hint == raised.value.hint
 
 
+def test_a_kept_run_that_waits_says_who_settles_it(tmp_path: Path) -> None:
+    async def pay() -> None:
+        await asyncio.sleep(60)
+
+    result = one(pay, effect="once", timeout=0.01).run(journal=tmp_path)
+    assert result.status == "waiting"
+    assert result.hint == f"settle it with `weft decide {result.run_id} task done|retry|fail`, then resume"
+
+
 def test_a_run_that_cannot_go_on_does_not_say_how(tmp_path: Path) -> None:
     assert one(blocking).run(check=False).hint == ""
     assert one(lambda: 1).run(journal=tmp_path).hint == ""

@@ -181,3 +181,54 @@ def test_what_others_declare_that_run_beside_it_is_theirs(folder: Path) -> None:
     flow.add_task(slow, writes=["out/**"], verify_writes=True)
     flow.add_task(logs, writes=["log.txt"])
     assert flow.run().status == "succeeded"
+
+
+def nothing() -> None:
+    """Does nothing."""
+
+
+def reading(wrap: Any) -> weft.Workflow:
+    """What reads `x` inside of a task, between two that write it."""
+    flow = weft.Workflow("inside")
+    flow.add_task(nothing, id="before", writes=["x"])
+    wrap(flow)
+    flow.add_task(nothing, id="after", writes=["x"])
+    return flow
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda flow: flow.map_task(lambda item: item, over=[1, 2], id="reads", reads=["x"]),
+        lambda flow: flow.map_task(weft.task(lambda item: item, reads=["x"]), over=[1, 2], id="reads"),
+        lambda flow: flow.add_task(weft.Sequence(nothing, weft.task(nothing, id="deep", reads=["x"])), id="reads"),
+        lambda flow: flow.add_task(weft.Timeout(weft.ParallelTasks(weft.task(nothing, reads=["x"])), 9), id="reads"),
+        lambda flow: flow.add_task(weft.Sequence(nothing), id="reads", reads=["x"]),
+    ],
+)
+def test_what_is_read_inside_of_a_task_orders_it_too(wrap: Any) -> None:
+    flow = reading(wrap)
+    assert flow.execution_layers() == [["before"], ["reads"], ["after"]]
+    assert [(h.kind, h.first, h.second) for h in flow.hazards()] == [
+        ("RAW", "before", "reads"),
+        ("WAW", "before", "after"),
+        ("WAR", "reads", "after"),
+    ]
+    assert flow.run().status == "succeeded"
+
+
+def test_a_mutex_inside_of_a_task_is_held_and_listed() -> None:
+    flow = weft.Workflow("inside")
+    live: list[int] = []
+
+    async def one() -> int:
+        live.append(1)
+        await asyncio.sleep(1)
+        live.pop()
+        return len(live)
+
+    flow.add_task(weft.Sequence(weft.task(one, mutex=["db"])), id="a")
+    flow.map_task(weft.task(lambda item: one(), mutex=["db"]), over=[1, 2], id="b")
+    assert [(h.kind, h.first, h.second, h.on) for h in flow.hazards()] == [("MUTEX", "a", "b", ("db",))]
+    result = FakeClock().run(flow.execute())
+    assert (result["a"].output, result["b"].output) == (0, [0, 0])

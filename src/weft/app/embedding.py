@@ -181,11 +181,18 @@ async def _sit(sitting: Sitting, store: Store, begin: Callable[[], Any], place: 
     result = RunResult.later(run_id, sitting.program.name, status, sitting.read_result())
     result.abandoned = sitting.abandoned
     if place is not None and status in ("failed", "waiting"):
-        result.hint = f"go on with weft.resume_sync({run_id!r}, workflow, journal={str(place)!r})"
+        result.hint = _how_to_go_on(result, place)
     if sitting.program.document is not None:
         _ = result.output  # it may be large and lie beside the journal, which somebody may throw away after the run
     result.read_events_with(lambda: [event for batch in store.reader(run_id).read() for event in batch])
     return result
+
+
+def _how_to_go_on(result: RunResult, place: Place) -> str:
+    if result.status == "waiting" and result.questions:
+        path = next(iter(result.questions))
+        return f"settle it with `weft decide {result.run_id} {path} done|retry|fail`, then resume"
+    return f"go on with weft.resume_sync({result.run_id!r}, workflow, journal={str(place)!r})"
 
 
 def _clock() -> Any:

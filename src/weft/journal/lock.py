@@ -273,7 +273,7 @@ def _kill(run_id: str, owner: Owner) -> None:
 def _owned(run_id: str, owner: Owner | None, why: str = "") -> OwnedError:
     who = str(owner) if owner is not None else "another process"
     message = f"run {run_id} belongs to {who}" + (f": {why}" if why else "")
-    hint = "end it there, then resume" if why else "wait until it ends, or end it with `--take-over`"
+    hint = "end it there, then resume" if why else "wait until it ends, or end it (`--take-over`, take_over=True)"
     return OwnedError(message, who, hint=hint)
 
 

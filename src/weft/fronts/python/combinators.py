@@ -116,6 +116,9 @@ class Retrying(Combinator):
             policy = Retry(max_attempts=policy + 1)
         if not isinstance(policy, Retry):
             raise InputError(f"the policy is {policy!r}; it must be a weft.Retry, or how many times to try again")
+        if policy.max_attempts > 1 and self.once:
+            hint = "a task that may not run twice is not retried"
+            raise InputError('effect="once" and Retrying exclude each other', hint=hint)
         self.policy = policy
         self.on = retry_on("on", on)
 

@@ -11,7 +11,7 @@ that has surely run by then, else to an argument of the run, else to the default
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -67,9 +67,15 @@ def data_edges(building: Building) -> list[tuple[str, str]]:
     """Pairs of ids, the first before the second, because of what they read and write: in program order, which is that
     of addition, except where dependencies say otherwise.
     """
-    touching = [i for i in building.ids if building.tasks[i].settings.reads or building.tasks[i].settings.writes]
-    touching.sort(key=building.place)
-    return hazard_edges([access(building, name) for name in touching])
+    tasks = building.tasks
+    touching = [
+        access(building, name)
+        for name, task in tasks.items()
+        if task.function is None or task.settings.reads or task.settings.writes
+    ]
+    touching = [each for each in touching if each.reads or each.writes]
+    touching.sort(key=lambda each: building.place(each.id))
+    return hazard_edges(touching)
 
 
 def layers_of(building: Building) -> list[list[int]]:
@@ -87,8 +93,8 @@ def layers_of(building: Building) -> list[list[int]]:
 
 def access(building: Building, id: str) -> Access:  # noqa: A002 - the API's name
     """What a task touches."""
-    said = building.tasks[id].settings
-    return Access(id, said.reads, said.writes, said.mutex)
+    task = building.tasks[id]
+    return Access(id, task.touches("reads"), task.touches("writes"), task.touches("mutex"))
 
 
 class _Compiler:
@@ -141,8 +147,8 @@ class _Compiler:
     def node(self, task: Task, id: str, scope: Scope, needs: tuple[str, ...] = ()) -> Node:  # noqa: A002
         """One task with everything inside it."""
         said = task.settings
-        if said.retry is not None and task.function is None:
-            raise InputError(f"{scope.path(id)}: retry is for functions", hint=f"weft.Retrying({task.label}, policy)")
+        if task.function is None:
+            _refuse_what_is_for_functions(task, scope.path(id))
         order, self.count = self.count, self.count + 1
         fields: dict[str, Any] = {
             "id": id,
@@ -228,7 +234,7 @@ class _Compiler:
     @cached_property
     def keys(self) -> dict[str, tuple[str, ...]]:
         """The locks of each mutex that any task names: one with wildcards meets others."""
-        named = {name for task in self.building.tasks.values() for name in _mutexes(task)}
+        named = {name for task in self.building.tasks.values() for name in task.touches("mutex")}
         return mutex_keys([Access(name, mutexes=(name,)) for name in sorted(named)])
 
     def _undo(self, task: Task, id: str, scope: Scope, fields: dict[str, Any]) -> None:  # noqa: A002
@@ -317,14 +323,17 @@ class _Compiler:
         fields |= {"kind": "retry", "bodies": (self._body(part, inside),), "work": work, "retry": task.policy}
 
 
-def _mutexes(task: Task) -> Iterator[str]:
-    """Those of a task and of everything inside it."""
-    yield from task.settings.mutex
-    inner = [task.each] if isinstance(task, MapTask) else []
-    if isinstance(task, Combinator):
-        inner = [part for _, part in task.named()]
-    for part in inner:
-        yield from _mutexes(part)
+_FOR_FUNCTIONS = ("retry", "retry_on", "effect", "isolation", "limit", "mutex", "estimate", "verify_writes")
+
+
+def _refuse_what_is_for_functions(task: Task, path: str) -> None:
+    """Only a function has attempts, a place, and locks while it runs: said of a block, these would have no effect."""
+    for name in _FOR_FUNCTIONS:
+        if getattr(task.settings, name):
+            hint = f"say it at the functions inside: weft.task(function, {name}=...)"
+            if name == "retry":
+                hint = f"weft.Retrying({task.label}, policy)"
+            raise InputError(f"{path}: {name} is for functions, and this is a {task.label}", hint=hint)
 
 
 def _going_over(collection: Any, task: MapTask) -> ForeachWork:

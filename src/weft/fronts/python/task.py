@@ -46,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
         if other is UNSAID:
             return self
         said = {name: getattr(self, name) for name in self.__struct_fields__ if getattr(self, name)}
-        return msgspec.structs.replace(other, **said) if said else other
+        return _consistent(msgspec.structs.replace(other, **said)) if said else other
 
 
 UNSAID = Settings()
@@ -79,6 +79,18 @@ class Task:
     def inner(self) -> Sequence[tuple[str, Task]]:
         """What it is made of: for each part its role (`then`, `0`) and the part."""
         return ()
+
+    def touches(self, what: str) -> tuple[str, ...]:
+        """What it and all that is inside it `reads`, `writes`, or holds as a `mutex`."""
+        own: tuple[str, ...] = getattr(self.settings, what)
+        if self.function is not None:
+            return own
+        return tuple(dict.fromkeys([*own, *(name for _, part in self.inner for name in part.touches(what))]))
+
+    @property
+    def once(self) -> bool:
+        """Whether it, or something inside it, may not run twice."""
+        return self.settings.effect == "once" or any(part.once for _, part in self.inner)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.function is None:
@@ -132,7 +144,10 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
             hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(_READERS)}"
             raise InputError(f"there is no setting {name!r} for a task", hint=hint)
         said[name] = read(name, value)
-    settings = Settings(**said)
+    return _consistent(Settings(**said))
+
+
+def _consistent(settings: Settings) -> Settings:
     if settings.effect == "once" and settings.retry is not None and settings.retry.max_attempts > 1:
         hint = "a task that may not run twice is not retried"
         raise InputError('effect="once" and retry exclude each other', hint=hint)
@@ -235,7 +250,8 @@ def _estimate(setting: str, value: Any) -> Usage | None:
         return value
     known = ("tokens", "cost_usd")
     if not isinstance(value, dict) or not value or any(name not in known for name in value):
-        raise InputError(f"estimate is {value!r}; it must be a dict with tokens, cost_usd or both")
+        hint = 'estimate={"tokens": 900}'
+        raise InputError(f"estimate is {value!r}; it must be a dict with tokens, cost_usd or both", hint=hint)
     for name, number in value.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < float("inf"):
             raise InputError(f"estimate has {name} {number!r}; it must be a number of 0 or more")
