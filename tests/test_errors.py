@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import traceback
 
 import pytest
@@ -66,3 +68,11 @@ def test_what_is_said_can_be_written_down_and_is_bounded() -> None:
     assert said(ValueError("\ud800")) == "\\ud800"
     assert writable("x" * MAX_MESSAGE) == "x" * MAX_MESSAGE
     assert writable("x" * (MAX_MESSAGE + 1_500)) == "x" * MAX_MESSAGE + "... (1,500 more characters)"
+
+
+def test_what_a_run_failed_of_can_go_to_another_process() -> None:
+    failed = weft.WorkflowFailed([NodeFailed("a", weft.ErrorData("Boom", "broke"), 3)], object())
+    again = copy.copy(failed)
+    assert (str(again), repr(again)) == (str(failed), repr(failed))
+    (error,) = pickle.loads(pickle.dumps(failed)).exceptions
+    assert (error.path, error.error, error.attempt) == ("a", weft.ErrorData("Boom", "broke"), 3)

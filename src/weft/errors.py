@@ -315,6 +315,9 @@ class NodeFailed(WeftError):
         self.attempt = attempt
         super().__init__(f"{path}: {error.message}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.error, self.attempt)
+
 
 class WorkflowFailed(WeftError, ExceptionGroup[Exception]):
     """A run ended as failed.
@@ -338,6 +341,10 @@ class WorkflowFailed(WeftError, ExceptionGroup[Exception]):
         self.hint = getattr(result, "hint", "") or None
         if self.hint:
             self.add_note(f"hint: {self.hint}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process gets the errors, not the result: that reads from what this one holds."""
+        return type(self), (list(self.exceptions),)
 
     def derive(self, excs: Sequence[Any]) -> WorkflowFailed:  # type: ignore[override]  # narrower on purpose
         return WorkflowFailed([e for e in excs if isinstance(e, NodeFailed)], self.result)

@@ -251,3 +251,32 @@ def test_a_map_over_a_task_that_was_skipped_has_no_items() -> None:
     flow.add_task(lambda: weft.Skip("not today"), id="rows")
     flow.map_task(double, over="rows", id="it")
     assert flow.run()["it"].output == []
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_iterator_that_an_earlier_run_has_read_is_not_taken_for_an_empty_one(asynchronous: bool) -> None:
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+
+    flow = weft.Workflow("test")
+    flow.map_task(double, over=numbers() if asynchronous else iter([1]), id="it")
+    assert flow.run()["it"].output == [2]
+    result = flow.run(check=False)
+    assert result["it"].error is not None
+    assert result["it"].error.message == (
+        "its iterator was read by an earlier run (pass a list; or give it as an argument, a new one for each run)"
+    )
+
+
+def test_a_list_is_gone_over_by_every_run() -> None:
+    flow = weft.Workflow("test")
+    flow.map_task(double, over=[1], id="it")
+    assert [flow.run()["it"].output for _ in range(2)] == [[2], [2]]
+
+
+@pytest.mark.parametrize("over", [range, double])
+def test_a_function_that_is_no_task_is_nothing_to_map_over(over: Any) -> None:
+    with pytest.raises(weft.UnknownTaskError) as raised:
+        weft.Workflow("test").map_task(double, over=over, id="it")
+    name = over.__name__
+    assert raised.value.hint == f"add it as a task, or pass the items that it gives: over={name}()"

@@ -213,3 +213,15 @@ def test_a_run_without_a_journal_is_not_resumed() -> None:
         "a run without a journal is kept nowhere",
         'name its folder: journal=".weft"',
     )
+
+
+def test_an_argument_that_is_another_than_the_run_began_with_is_refused(tmp_path: Path) -> None:
+    flow = one(lambda n: 1 / n)
+    run_id = flow.run(arguments={"n": 0}, journal=tmp_path, check=False).run_id
+    with pytest.raises(weft.InputError) as raised:
+        weft.resume_sync(run_id, flow, arguments={"n": 5}, journal=tmp_path)
+    assert (str(raised.value), raised.value.hint) == (
+        "the run began with the argument 'n' as 0, not 5",
+        "leave it out, or start a new run",
+    )
+    assert weft.resume_sync(run_id, flow, arguments={"n": 0}, journal=tmp_path).status == "failed"

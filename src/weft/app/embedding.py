@@ -93,7 +93,7 @@ async def resume(
         if loaded is None and compile_for is not None:
             if first.document is not None:
                 raise NotResumableError(f"run {run_id} came from {first.document}", hint="weft.load it and resume that")
-            given = {**values.decode(first.input), **(arguments or {})}
+            given = _with_kept(values.decode(first.input), arguments or {})
             program, inputs = compile_for(given, True), _given(given)
             sitting, facts, resumed = _resumption(store, opened, program, inputs, how, accept=accept_changes)
         else:
@@ -103,6 +103,17 @@ async def resume(
         opened.close()
         raise
     return await _sit(sitting, store, lambda: sitting.resume(facts, resumed), journal)
+
+
+def _with_kept(kept: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that a run began with. Raises InputError for one that is another now: what is done had the old."""
+    from reprlib import repr as short
+
+    for name, value in _to_keep(given).items():
+        if name in kept and kept[name] != value:
+            message = f"the run began with the argument {name!r} as {short(kept[name])}, not {short(value)}"
+            raise InputError(message, hint="leave it out, or start a new run")
+    return {**kept, **given}
 
 
 def read_events(run_id: str, journal: Place) -> Iterator[Event]:

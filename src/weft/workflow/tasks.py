@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from weft.app import embedding
 from weft.app.embedding import Place
-from weft.errors import EmptyWorkflowError, InputError
+from weft.errors import EmptyWorkflowError, InputError, UnknownTaskError
 from weft.fronts.python.building import Building
 from weft.fronts.python.combinators import MapTask
 from weft.fronts.python.compile import access, compile_tasks, data_edges, drawing_of, layers_of
@@ -120,8 +120,16 @@ class Workflow:
             each = _with_settings(each, settings_of(settings).over(each.settings))
         if not isinstance(over, str) and not _is_items(over) and not callable(over):
             raise InputError(f"over is {over!r}; it must be a task, the name of an argument, or items to go over")
-        chosen = over if isinstance(over, str) or _is_items(over) else self._building.resolve(over)
+        chosen = over if isinstance(over, str) or _is_items(over) else self._giving(over)
         return self.add_task(MapTask(each, chosen, concurrency, ordered=ordered, id=id or ""), id=id, **of_map)
+
+    def _giving(self, task: Any) -> str:
+        """The id of a task whose output is gone over. Raises UnknownTaskError."""
+        try:
+            return self._building.resolve(task)
+        except UnknownTaskError as error:
+            hint = f"add it as a task, or pass the items that it gives: over={error.id}()"
+            raise UnknownTaskError(error.id, error.suggestions, hint=hint) from None
 
     def add_dependency(self, prerequisite: Any, dependent: Any) -> None:
         """`dependent` runs after `prerequisite`, each an id, a task or a function.
@@ -316,7 +324,7 @@ def _with_settings(stated: Task, settings: Settings, id: str = "") -> Task:  # n
 
 
 def _is_items(over: Any) -> bool:
-    return hasattr(over, "__iter__") or hasattr(over, "__aiter__")
+    return not isinstance(over, type) and (hasattr(over, "__iter__") or hasattr(over, "__aiter__"))
 
 
 def _shape_of(building: Building) -> Graph:

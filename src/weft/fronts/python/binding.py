@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from weft.errors import InputError, nearest
 from weft.fronts.python.building import is_context, item_parameter
+from weft.fronts.python.combinators import MapTask
 from weft.fronts.python.signature import Asked, is_async, parameters_of
 from weft.fronts.python.task import Task, as_task
 from weft.graph.work import Evaluable, FunctionWork, Parameter, UndoWork, Work
@@ -83,10 +84,11 @@ class Scope:
         hint = f"did you mean {close[0]!r}?" if close else f"add a task {name!r}, or pass arguments={{{name!r}: ...}}"
         raise InputError(f"{path}: parameter {name!r} is neither a task, an argument, nor has a default", hint=hint)
 
-    def collection(self, over: Any, id: str) -> Evaluable:  # noqa: A002 - the API's name
+    def collection(self, task: MapTask, id: str) -> Evaluable:  # noqa: A002 - the API's name
         """What a mapped task goes over: a task's output, an argument, or the iterable itself."""
+        over = task.over
         if not isinstance(over, str):
-            return Given(over)
+            return Given(over, task)
         if over in self.tasks:
             return Output(over)
         if over in self.arguments:
@@ -119,13 +121,19 @@ def _refuse_no_items(items: Any, what: str) -> None:
 
 
 class Given:
-    """What was given: a list, or something that is read item by item."""
+    """What was given: a list, or something that is read item by item; an iterator of the workflow's own by one run."""
 
-    def __init__(self, items: Any) -> None:
+    def __init__(self, items: Any, owner: MapTask | None = None) -> None:
         _refuse_no_items(items, type(items).__name__)
+        self.owner = owner if isinstance(items, Iterator | AsyncIterator) else None
         self.items = list(items) if isinstance(items, tuple | range | set | frozenset) else items
 
     def evaluate(self, scope: Any, local: Mapping[str, Any] | None = None, /) -> Any:
+        if self.owner is not None:
+            reader = self.owner.reader = self.owner.reader or self
+            if reader is not self:
+                hint = "pass a list; or give it as an argument, a new one for each run"
+                raise InputError("its iterator was read by an earlier run", hint=hint)
         return self.items
 
 

@@ -146,6 +146,8 @@ class MapTask(Task):
         self.depth = _one_deeper(self.label, [self.each])
         super().__init__(id=id or self.each.name)
         self.over = over
+        self.reader: object = None
+        """Who has read from it, when it is an iterator."""
         self.concurrency = whole("concurrency", concurrency)
         self.ordered = ordered
 

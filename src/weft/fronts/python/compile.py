@@ -257,7 +257,7 @@ class _Compiler:
             "prefixes": True,
             "bodies": (Graph([inner], chain=True),),
             "concurrency": task.concurrency,
-            "work": _going_over(scope.collection(task.over, id), task),
+            "work": _going_over(scope.collection(task, id), task),
         }
 
     def _block(self, task: Combinator, inside: Scope, fields: dict[str, Any]) -> None:
