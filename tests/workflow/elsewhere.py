@@ -23,6 +23,7 @@ def who() -> int:
 def context(ctx: Any) -> dict[str, Any]:
     """What the context says here."""
     ctx.log("from afar")
+    ctx.token.raise_if_cancelled()
     return {"run_id": ctx.run_id, "path": ctx.path, "attempt": ctx.attempt, "key": ctx.key}
 
 

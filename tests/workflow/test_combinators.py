@@ -490,3 +490,53 @@ def test_what_may_not_run_twice_is_not_retried_however_that_is_said(
     with pytest.raises(weft.InputError) as raised:
         make(weft.task(one_more, effect="once"))
     assert (str(raised.value), raised.value.hint) == (message, "a task that may not run twice is not retried")
+
+
+def named(id: str) -> weft.Task:  # noqa: A002 - the API's name
+    return weft.task(one_more, id=id)
+
+
+@pytest.mark.parametrize(
+    ("make", "twice"),
+    [
+        (lambda: weft.ParallelTasks(named("a"), named("a")), "a"),
+        (lambda: weft.ParallelTasks(named("1"), lambda: 2), "1"),
+        (lambda: weft.Conditional(named("then"), lambda: 2), "then"),
+        (lambda: weft.Conditional(named("if"), lambda: 2), "if"),
+        (lambda: weft.TryCatch(named("handler"), lambda error: 2), "handler"),
+    ],
+)
+def test_two_parts_never_have_the_same_id_whoever_gave_it(make: Callable[[], weft.Task], twice: str) -> None:
+    with pytest.raises(weft.InputError) as raised:
+        weft.Workflow("test").add_task(make(), id="several")
+    assert f"have the id {twice!r}" in str(raised.value)
+    assert raised.value.hint == "give one of them another id"
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda task: weft.Sequence(task),
+        lambda task: weft.ParallelTasks(weft.Timeout(task, 60)),
+        lambda task: weft.Conditional(lambda: True, task),
+    ],
+)
+@pytest.mark.parametrize("need", ["one_more", one_more])
+def test_what_is_needed_inside_is_waited_for(wrap: Callable[[weft.Task], weft.Task], need: Any) -> None:
+    flow = weft.Workflow("test")
+    flow.add_task(wrap(weft.task(lambda: 1, id="inner", needs=[need])), id="outer")
+    flow.map_task(weft.task(lambda item: 1, id="inner", needs=[need]), over=[1], id="each")
+    flow.add_task(one_more)
+    assert flow.execution_layers() == [["one_more"], ["outer", "each"]]
+    assert flow.run().status == "succeeded"
+
+
+def test_what_is_needed_inside_and_is_nowhere_is_an_error_before_anything_runs() -> None:
+    flow = weft.Workflow("test")
+    flow.add_task(weft.ParallelTasks(named("a"), weft.task(one_more, id="b", needs=["a"])), id="both")
+    with pytest.raises(weft.UnknownTaskError) as raised:
+        flow.check()
+    assert (str(raised.value), raised.value.hint) == (
+        "no task has the id 'a'",
+        "both/b can need tasks around it, and those before it",
+    )

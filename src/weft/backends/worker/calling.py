@@ -25,6 +25,15 @@ class Context:
         self.__dict__.update(facts)
         self._channel = channel
 
+    def __getattr__(self, name: str) -> Any:
+        """`token`, which nobody cancels, for a process is killed: it is there for code that runs in threads, too."""
+        if name != "token":
+            raise AttributeError(f"ctx has no {name!r}")
+        from weft.cancellation import CancellationToken
+
+        self.token = CancellationToken()
+        return self.token
+
     def log(self, *words: object) -> None:
         """A line for the log of the run."""
         self._channel.send(b"L", " ".join(map(str, words)).encode("utf-8", "backslashreplace"))

@@ -98,12 +98,12 @@ class Building:
         for thing in (given, function):
             found = self._of_function.get(id(thing), "")
             if found is None:
-                raise InputError(f"{_called(function)} was added more than once", hint="name the task by its id")
+                raise InputError(f"{called(function)} was added more than once", hint="name the task by its id")
             if found and (self.tasks[found] is thing or self.tasks[found].function is thing):
                 return found
         if isinstance(given, Task) and given.id in self.tasks:
             return given.id
-        raise self._unknown(_called(given))
+        raise self._unknown(called(given))
 
     def _unknown(self, name: str) -> UnknownTaskError:
         near = nearest(name, list(self.tasks), count=3)
@@ -129,7 +129,10 @@ class Building:
         return self.order.place(self._index[id])
 
 
-def _called(thing: object) -> str:
+def called(thing: object) -> str:
+    """The name of a task that was named by its id, itself or its function."""
+    if isinstance(thing, str):
+        return thing
     if isinstance(thing, Task):
         return thing.name or thing.label
     return str(getattr(thing, "__name__", thing))
@@ -150,6 +153,7 @@ def _references(task: Task, bound: frozenset[str]) -> Iterator[str]:
     if isinstance(task, MapTask):
         if isinstance(task.over, str):
             yield task.over
+        yield from map(called, task.each.settings.needs)
         yield from _references(task.each, bound | {item_parameter(task.each), "index", "item"})
     elif isinstance(task, Combinator):
         yield from _inside(task, bound)
@@ -161,7 +165,7 @@ def _inside(task: Combinator, bound: frozenset[str]) -> Iterator[str]:
     for name, part in task.named():
         handles = isinstance(task, TryCatch) and part is task.inner[1][1]
         yield from _references(part, seen | {"error"} if handles else seen)
-        yield from (need for need in part.settings.needs if isinstance(need, str) and need not in seen)
+        yield from (need for need in map(called, part.settings.needs) if need not in seen)
         if isinstance(task, Sequence):
             seen |= {name}
 

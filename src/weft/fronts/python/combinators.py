@@ -6,6 +6,7 @@ Ids inside belong to the combinator: the function's name where it has one that i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence as SequenceOf
 from typing import Any
 
@@ -28,6 +29,9 @@ def _one_deeper(label: str, parts: SequenceOf[Task]) -> int:
 class Combinator(Task):
     """A task that is made of others."""
 
+    _own: tuple[str, ...] = ()
+    """Ids inside that are its own."""
+
     def __init__(self, parts: SequenceOf[tuple[str, object]], id: str) -> None:  # noqa: A002 - the API's name
         super().__init__(id=id)
         self._inner = [(role, as_task(part)) for role, part in parts]
@@ -38,15 +42,16 @@ class Combinator(Task):
         return self._inner
 
     def named(self) -> list[tuple[str, Task]]:
-        """The parts with their ids. Raises InputError for an id that two of them ask for."""
-        asked = [part.name for _, part in self._inner]
-        given = [part.id for _, part in self._inner if part.id]
-        if twice := next((name for name in given if given.count(name) > 1), None):
-            raise InputError(f"two parts of a {self.label} have the id {twice!r}", hint="give one of them another id")
-        return [
-            (name if name and (part.id or asked.count(name) == 1) else role, part)
-            for name, (role, part) in zip(asked, self._inner, strict=True)
+        """The parts with their ids. Raises InputError for an id that two of them have."""
+        asked = Counter(part.name for _, part in self._inner)
+        named = [
+            (part.name if part.id or (part.name and asked[part.name] == 1) else role, part)
+            for role, part in self._inner
         ]
+        (twice, count), *_ = Counter([*self._own, *(name for name, _ in named)]).most_common(1)
+        if count > 1:
+            raise InputError(f"two parts of a {self.label} have the id {twice!r}", hint="give one of them another id")
+        return named
 
 
 def _numbered(parts: tuple[object, ...], label: str) -> list[tuple[str, object]]:
@@ -90,6 +95,7 @@ class Conditional(Combinator):
     """Runs `condition`, then `then` when that gave something true, else `otherwise`. Without one the output is None."""
 
     label = "conditional"
+    _own = ("if",)
 
     def __init__(self, condition: object, then: object, otherwise: object = None, *, id: str = "") -> None:  # noqa: A002
         parts = [("condition", condition), ("then", then)]

@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 
-from weft.errors import AttemptError, InputError, WeftError, nearest, said
+from weft.errors import AttemptError, InputError, UnknownTaskError, WeftError, nearest, said
 from weft.fronts.python.binding import Given, Scope, bind, bound_undo
-from weft.fronts.python.building import Building
+from weft.fronts.python.building import Building, called
 from weft.fronts.python.combinators import (
     Combinator,
     Conditional,
@@ -149,6 +149,8 @@ class _Compiler:
         said = task.settings
         if task.function is None:
             _refuse_what_is_for_functions(task, scope.path(id))
+        if scope.prefix:
+            _refuse_unknown_needs(task, id, scope)
         order, self.count = self.count, self.count + 1
         fields: dict[str, Any] = {
             "id": id,
@@ -321,6 +323,14 @@ class _Compiler:
             return
         work = RetryWork(retry_on=worth_retrying(task.on))
         fields |= {"kind": "retry", "bodies": (self._body(part, inside),), "work": work, "retry": task.policy}
+
+
+def _refuse_unknown_needs(task: Task, id: str, scope: Scope) -> None:  # noqa: A002 - the API's name
+    """Of a task inside of another: that one waits for what this one needs."""
+    for name in map(called, task.settings.needs):
+        if name not in scope.tasks and not scope.lenient:
+            hint = f"{scope.path(id)} can need tasks around it, and those before it"
+            raise UnknownTaskError(name, nearest(name, list(scope.tasks), count=3), hint=hint)
 
 
 _FOR_FUNCTIONS = ("retry", "retry_on", "effect", "isolation", "limit", "mutex", "estimate", "verify_writes")
