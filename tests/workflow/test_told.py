@@ -225,3 +225,10 @@ def test_an_argument_that_is_another_than_the_run_began_with_is_refused(tmp_path
         "leave it out, or start a new run",
     )
     assert weft.resume_sync(run_id, flow, arguments={"n": 0}, journal=tmp_path).status == "failed"
+
+
+def test_a_name_that_no_file_can_hold_is_written_all_the_same(tmp_path: Path) -> None:
+    flow = weft.Workflow("caf\udce9")
+    flow.add_task(lambda: 1, id="task")
+    result = flow.run(journal=tmp_path)
+    assert (result.status, result.workflow) == ("succeeded", "caf\\udce9")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from weft.app import embedding
 from weft.app.embedding import Place
-from weft.errors import EmptyWorkflowError, InputError, UnknownTaskError
+from weft.errors import EmptyWorkflowError, InputError, UnknownTaskError, writable
 from weft.fronts.python.building import Building
 from weft.fronts.python.combinators import MapTask
 from weft.fronts.python.compile import access, compile_tasks, data_edges, drawing_of, layers_of
@@ -53,7 +53,7 @@ class Workflow:
             raise InputError(f"the name is {name!r}; it must be a text that is not empty")
         one_of("on_failure", on_failure, ("finish", "cancel", "continue"))
         one_of("rollback", rollback, ("all", "dependencies", "none"))
-        self.name = name
+        self.name = writable(name)
         self.on_failure: FailurePolicy = on_failure
         self.rollback: Rollback = rollback
         self.limits = embedding.limits_of(limits or {})

@@ -192,6 +192,26 @@ def test_the_order_refuses_exactly_the_edges_that_close_a_cycle() -> None:
 # -- names ------------------------------------------------------------------------------------------------------------
 
 
+def test_a_callable_that_cannot_be_compared_is_a_task_like_others() -> None:
+    class Odd:
+        """Refuses to be compared."""
+
+        __name__ = "odd"
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("no")
+
+        def __call__(self) -> int:
+            return 4
+
+    flow = weft.Workflow("test")
+    odd = Odd()
+    flow.add_task(odd)
+    flow.add_task(nothing, id="after", needs=[odd])
+    assert flow.execution_layers() == [["odd"], ["after"]]
+
+
 def test_an_id_is_taken_once() -> None:
     flow = flow_of("a")
     with pytest.raises(weft.DuplicateTaskError) as raised:

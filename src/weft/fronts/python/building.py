@@ -40,7 +40,7 @@ class Building:
         if id == CONTEXT:
             message = f"the id {id!r} is taken: a parameter of that name gets the task's context"
             raise InputError(message, hint="choose another id")
-        if id in task.settings.needs:
+        if id in [need for need in task.settings.needs if type(need) is str]:
             raise CycleError([id, id])
         needs = [need if type(need) is str and need in known else self.resolve(need) for need in task.settings.needs]
         names = references(task)

@@ -60,7 +60,7 @@ def _of_signature(function: Callable[..., Any]) -> tuple[Asked, ...]:
 
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
+    except Exception:  # it has none, or what it has is made by code of its own
         return ()
     if given := next((p.name for p in parameters if p.kind is p.POSITIONAL_ONLY and p.default is p.empty), None):
         raise _positional(function, given)
