@@ -257,6 +257,23 @@ def test_what_a_compensation_gives_may_be_anything(journaled: bool, tmp_path: Pa
     assert (calls, result.rollback) == ([7], weft.RollbackReport(rolled_back=("a",)))
 
 
+def test_a_compensation_may_take_the_output_by_position_only() -> None:
+    undone: list[Any] = []
+
+    async def waits(output: Any, /) -> None:
+        undone.append(output)
+
+    flow = weft.Workflow("test")
+    flow.add_task(lambda: 1, id="a", compensate=undone.append)
+    flow.add_task(lambda a: 2, id="b", compensate=lambda *outputs: undone.extend(outputs))
+    flow.add_task(lambda b: 3, id="c", compensate=waits)
+    flow.add_task(lambda c: 1 / 0, id="d")
+    assert (flow.run(check=False).rollback, undone) == (
+        weft.RollbackReport(rolled_back=("c", "b", "a"), skipped=()),
+        [3, 2, 1],
+    )
+
+
 # -- which are run ----------------------------------------------------------------------------------------------------
 
 

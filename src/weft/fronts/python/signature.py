@@ -68,6 +68,17 @@ def _of_signature(function: Callable[..., Any]) -> tuple[Asked, ...]:
     return tuple(Asked(p.name, p.default is p.empty, _is_context(p.annotation)) for p in named)
 
 
+def takes_by_position(function: Callable[..., Any]) -> bool:
+    """Whether the first thing it gets cannot be given by name: `done.append`, `print`."""
+    import inspect
+
+    try:
+        first = next(iter(inspect.signature(function).parameters.values()), None)
+    except Exception:
+        return False
+    return first is not None and first.kind in (first.POSITIONAL_ONLY, first.VAR_POSITIONAL)
+
+
 def _positional(function: Callable[..., Any], name: str) -> InputError:
     called = getattr(function, "__name__", repr(function))
     return InputError(

@@ -13,7 +13,7 @@ import msgspec
 
 from weft.errors import InputError, nearest
 from weft.event_types import Usage
-from weft.fronts.python.signature import name_of
+from weft.fronts.python.signature import name_of, takes_by_position
 from weft.graph.work import Isolation
 from weft.kinds import Effect
 from weft.policy import FailurePolicy, Retry
@@ -210,8 +210,12 @@ def retry_on(setting: str, value: Any) -> RetryOn | None:
 
 
 def _compensate(setting: str, value: Any) -> Any:
-    if value is None or callable(value) or hasattr(value, "prepare"):
+    if isinstance(value, Task) or hasattr(value, "prepare"):
         return value
+    if callable(value):
+        return (lambda output: value(output)) if takes_by_position(value) else value
+    if value is None:
+        return None
     hint = "the function gets the task's output"
     raise InputError(f"{setting} is {value!r}; it must be a function, a task, or one of weft.undo", hint=hint)
 
