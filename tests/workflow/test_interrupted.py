@@ -12,8 +12,10 @@ import pytest
 import weft
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, signal, sys
 import weft
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would this
 
 flow = weft.Workflow("naps")
 
