@@ -191,6 +191,20 @@ def test_only_what_is_missing_of_a_block_runs_and_side_by_side(make: Make) -> No
     assert ground.tidy()
 
 
+def test_a_review_that_was_passed_over_is_not_passed_over_when_its_task_is_done(make: Make) -> None:
+    ground = make({**SCRIPT, "execute:2": [["exit", 1]], "plan:3": [["exit", 1]]})
+    ground.write("1p 2p 3")
+    ground.settle(NOT_FIXED, continue_with_remaining_tasks=True)
+    assert ground.run().code == 2
+    ground.agents.set({**SCRIPT, "address:3": [["exit", 1]]})
+    assert ground.run("--from-task", "2").code == 2
+    ground.agents.set(SCRIPT)
+    said = ground.run()
+    assert said.code == 0, said.all
+    assert ground.history() == usual_history([1, 2, 3])
+    assert ground.tidy()
+
+
 def test_an_edited_task_is_refused_by_name_and_a_new_one_just_runs(make: Make) -> None:
     ground = make(SCRIPT)
     ground.write("1 2")

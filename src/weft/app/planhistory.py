@@ -38,6 +38,8 @@ class History(msgspec.Struct):
     well: set[str] = set()
     """The node paths of blocks, commits and folds that ended well."""
     failed: set[str] = set()
+    passed_over: set[str] = set()
+    """The reviews that did not begin, as their tasks had failed."""
     began: dict[str, int] = {}
     """When something last was told where it begins, by its task or review: positions in the journal."""
     moved: dict[str, int] = {}
@@ -69,11 +71,15 @@ def history_of(journal: Journal) -> History:
                 found.ids = {node.id for node in event.plan}
             if isinstance(event, events.RunResumed):
                 found.well -= {path for path in found.well if _is_within(path, event.changed)}
+                found.passed_over -= event.changed.keys()
             elif isinstance(event, events.BlockSucceeded):
                 found.well.add(node_path(event.path))
                 found.failed.discard(node_path(event.path))
             elif isinstance(event, events.BlockFailed):
                 found.failed.add(node_path(event.path))
+            elif isinstance(event, events.ChoiceMade):
+                if event.when and event.taken < 0:
+                    found.passed_over.add(event.path)
             elif isinstance(event, events.AttemptSucceeded):
                 _note(found, event, position)
             elif isinstance(event, events.AttemptStarted | events.AttemptFailed):
@@ -129,6 +135,8 @@ def begins_anew(history: History, parts: Sequence[Segment]) -> Anew:
         if head.startswith("review-"):
             if gone and head in history.bases:
                 anew[f"{head}/phase" if f"{head}/fold" in history.well else head] = why
+            elif head in history.passed_over:  # else what it was told then would hold, whatever its task does now
+                anew[head] = "its task had failed"
         elif head in history.bases and head not in history.trees | history.shared and (gone or head not in alone):
             anew[f"{head}/place"] = why
     owner = history.owner

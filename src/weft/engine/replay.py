@@ -10,7 +10,6 @@ used when its node is reached, in this sitting or a later one. A parked fact of 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -26,21 +25,27 @@ from weft.event_types import Event, PathEvent
 
 
 class Parked:
-    """Facts that came before their turn, by path, in order."""
+    """Facts that came before their turn, by path, in order; of several answers to one question the last.
+
+    A question is asked again when what it was asked of was put aside: what was answered before that is of another past.
+    """
 
     def __init__(self) -> None:
-        self._facts: dict[str, deque[PathEvent]] = {}
+        self._facts: dict[str, dict[object, PathEvent]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._facts)
 
     def add(self, event: PathEvent) -> None:
         """Keep one for later."""
-        self._facts.setdefault(event.path, deque()).append(event)
+        facts = self._facts.setdefault(event.path, {})
+        question = _question(event)
+        facts.pop(question, None)
+        facts[question] = event
 
     def has(self, path: str) -> bool:
         """Whether a success is parked at this path."""
-        return any(isinstance(f, events.AttemptSucceeded) for f in self._facts.get(path, ()))
+        return any(isinstance(f, events.AttemptSucceeded) for f in self._facts.get(path, {}).values())
 
     def take(self, path: str) -> events.AttemptSucceeded | None:
         """The success parked at this path, if there is one; everything else at the path is dropped."""
@@ -50,11 +55,22 @@ class Parked:
 
     def pop(self, path: str) -> list[PathEvent]:
         """All facts at this path."""
-        return list(self._facts.pop(path, ()))
+        return list(self._facts.pop(path, {}).values())
 
     def paths(self) -> list[str]:
         """Where facts are parked."""
         return list(self._facts)
+
+
+def _question(event: PathEvent) -> object:
+    """What an event of its path answers; of what answers nothing, something of its own."""
+    if isinstance(event, events.ChoiceMade):
+        return "when" if event.when else "choice"
+    if isinstance(event, events.ForeachExpanded):
+        return "items"
+    if isinstance(event, events.LoopChecked):
+        return event.round
+    return object()
 
 
 class Replay:
