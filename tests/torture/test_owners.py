@@ -26,7 +26,7 @@ SLOW = """# Owned
   echo "start $WEFT_PATH $WEFT_ATTEMPT $WEFT_KEY" >> "$SINK"; touch running; test -e go || sleep 60
 </command>
 <command id="second" needs="first">
-  echo "start $WEFT_PATH $WEFT_ATTEMPT $WEFT_KEY" >> "$SINK"; sleep 1.5; echo two
+  echo "start $WEFT_PATH $WEFT_ATTEMPT $WEFT_KEY" >> "$SINK"; i=0; until test -e over || test $i -ge 1200; do i=$((i+1)); sleep 0.05; done; echo two
 </command>
 </workflow>
 """
@@ -87,6 +87,8 @@ def race(folder: Path) -> None:
     for number in range(RESUMERS):
         with (folder / f".said{number}").open("wb") as out:
             started.append(subprocess.Popen([WEFT, "resume", "last"], cwd=folder, env=rig.env, stdout=out, stderr=out))
+    wait_until(lambda: sum(process.poll() is None for process in started) <= 1, 60)
+    (folder / "over").touch()  # no sooner: who comes after the winner has ended is told that the run has ended
     assert sorted(process.wait(60) for process in started) == [0] + [75] * (RESUMERS - 1)
     winner = next(process.pid for process in started if process.returncode == 0)
     for number, process in enumerate(started):
