@@ -11,6 +11,7 @@ import pytest
 
 from plans.conftest import Make
 from plans.ground import Ground, Said, usual_history
+from weft.app.planning import PlanRequest, settings
 
 
 def sub(ground: Ground, name: str, *words: str, env: dict[str, str] | None = None) -> Said:
@@ -32,14 +33,64 @@ def test_a_plan_is_checked_shown_run_and_forgotten(ground: Ground) -> None:
     assert (ran.code, ran.err) == (0, "")
     summary = json.loads(ran.out)
     assert (summary["completed"], summary["exit_code"]) == ([1], 0)
+    again = json.loads(ground.run("--task", "1", "--json").out)
+    assert set(summary) <= set(again)
+    assert {**again, "tasks": [summary["tasks"][0]]} | {"duration": 0} == {**summary, "duration": 0}
     after = json.loads(sub(ground, "status", "--json").out)
     assert [t["status"] for t in after["tasks"]] == ["done", "not started", "not started", "not started"]
+    plan = ground.plan.read_text()
+    ground.plan.write_text("What it says now does not matter.\n")
     assert sub(ground, "reset", "--yes").out == "1 run forgotten\n"
+    ground.plan.write_text(plan)
     assert json.loads(sub(ground, "status", "--json").out)["run"] is None
     said = ground.weft("plan", "prompt", "Translate the pages")
     assert said.code == 0
     assert "Translate the pages" in said.out
     assert "## Task 4: Translate the README (parallel)" in said.out
+
+
+def test_what_is_shown_of_a_plan_steers_no_terminal_and_says_what_parallel_would_do(ground: Ground) -> None:
+    ground.plan.write_text("## Task 1: red \x1b[31m \u202e (parallel)\nA.\n\n## Task 2 (parallel)\nB.\n")
+    said = sub(ground, "check", "--no-parallel")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == "S1, S2\n  task 1: red \\e[31m \\u202e\n  task 2\n  with --parallel: P[1,2]\n"
+    assert "--parallel" not in sub(ground, "check", "--parallel").out
+
+
+def test_looking_and_forgetting_ask_no_agent_and_make_nothing(ground: Ground) -> None:
+    ground.plan.write_text("Please make a file.\n")
+    said = sub(ground, "status", "--normalize")
+    assert (said.code, said.out) == (65, "")
+    assert said.err == (
+        f"weft: {ground.plan} was not brought into the form of a plan yet\nhint: `weft plan run` does that\n"
+    )
+    assert sub(ground, "reset", "--normalize", "--yes").out == "0 runs forgotten\n"
+    assert ground.calls() == []
+    assert not (ground.repo / ".weft").exists()
+    ground.plan.unlink()
+    assert sub(ground, "reset", "--yes").code == 66
+
+
+def test_an_agent_that_cannot_bring_a_document_into_form_is_named_with_the_next_step(ground: Ground) -> None:
+    ground.plan.write_text("Please make a file.\n")
+    said = ground.run("--normalize", "--agent-cmd", "false")
+    assert (said.code, said.out) == (65, "")
+    first, hint = said.err.splitlines()
+    assert first == f"weft: {ground.plan}: the agent ended with exit code 1"
+    assert Path(hint.removeprefix("hint: see ")).is_file()
+    said = ground.run("--normalize", "--agent-cmd", "no-such-agent")
+    assert said.err.splitlines()[0] == f"weft: {ground.plan}: there is no program 'no-such-agent'"
+    assert said.err.splitlines()[1].endswith("install it, or set `agent_cmd`")
+
+
+def test_a_summary_that_could_not_be_written_is_refused_before_an_agent_starts(ground: Ground) -> None:
+    for name, reason in (
+        (f"{ground.repo}", "is a folder\nhint: name a file in it"),
+        (f"{ground.plan}/s.json", f"cannot be made: {ground.plan} is no folder that can be written"),
+    ):
+        said = ground.run("--run-summary-path", name)
+        assert (said.code, said.out, said.err) == (65, "", f"weft: run_summary_path: {name} {reason}\n")
+    assert ground.calls() == []
 
 
 def test_a_broken_plan_is_refused_before_an_agent_starts(ground: Ground) -> None:
@@ -97,6 +148,20 @@ def test_settings_of_plans_are_listed_with_their_origins(ground: Ground) -> None
     (ground.folder / "weft.toml").write_text("")
     assert "plan." not in ground.weft("config").out
     assert "plan.agent" in ground.weft("config", "--plan").out
+
+
+def test_paths_of_a_file_are_meant_from_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    (home / "deep").mkdir(parents=True)
+    names = ("plan_path", "log_file", "run_summary_path", "normalize_prompt_path")
+    (home / "weft.toml").write_text("[plan]\n" + "".join(f'{name} = "a/{name}"\n' for name in names))
+    for folder, config in ((home / "deep", None), (tmp_path, "home/weft.toml")):
+        monkeypatch.chdir(folder)
+        found = settings(PlanRequest(flags={"model": "m"}, config=config), {"WEFT_PLAN_LOG_FILE": "mine.log"})
+        assert [Path(found[name]).absolute() for name in names if name != "log_file"] == [
+            home / "a" / name for name in names if name != "log_file"
+        ]
+        assert (found["log_file"], found["state_dir"], found["repo_path"]) == ("mine.log", ".weft", ".")
 
 
 def test_flags_go_before_the_environment_before_the_file(ground: Ground) -> None:
@@ -176,8 +241,9 @@ def test_a_document_is_brought_into_form_by_the_agent_once(make: Make) -> None:
 def test_people_see_a_line_per_phase_and_machines_every_event(make: Make) -> None:
     ground = make()
     ground.write("1")
-    log = ground.folder / "run.log"
-    said = ground.run("--log-file", str(log))
+    log = ground.repo / "run [1].log"  # in the repository: no task's change, and no reason to refuse it
+    own = ("--log-file", str(log), "--run-summary-path", str(ground.repo / "s.json"))
+    said = ground.run(*own)
     lines = [re.sub(r"\s+\d+\.\d+( s)?\b|\b[0-9a-f]{12}\b", " N", line).strip() for line in said.out.splitlines()]
     assert [line.removeprefix("N  ") for line in lines] == [
         f"plan.md  run {ground.runs()[0].name} started",
@@ -203,6 +269,9 @@ def test_people_see_a_line_per_phase_and_machines_every_event(make: Make) -> Non
     kept = log.read_text().splitlines()
     assert len(kept) == 17
     assert all(re.match(r"\d{4}-\d\d-\d\dT\S+Z info    (plan.md|task 1): ", line) for line in kept)
-    ground.write("1 2")
-    events: list[Any] = [json.loads(line) for line in ground.run("--json", "--events").out.splitlines()]
+    ground.write("1 2p 3p")
+    events: list[Any] = [json.loads(line) for line in ground.run("--json", "--events", *own).out.splitlines()]
     assert {event.get("path") for event in events} >= {"task-2/plan", "review-2/phase[0]/rounds[0]/review", "gate-2"}
+    assert ground.history() == usual_history([1, 2, 3])
+    assert ground.git("status", "--porcelain", "-z") == "?? run [1].log\0?? s.json\0"
+    assert not {"run [1].log", "s.json"} & set(ground.files())

@@ -262,3 +262,14 @@ def test_a_plan_that_is_too_short_is_asked_for_once_more(make: Make) -> None:
     assert ground.calls().count(("plan", 2)) == 1
     (error,) = ground.summary()["tasks"][0]["errors"]
     assert error["message"].startswith("the plan has 2 characters, fewer than 50: ok (see ")
+
+
+def test_a_reviewer_is_told_the_task_and_from_where_to_where_its_work_reaches(make: Make) -> None:
+    ground = make()
+    ground.write("1 2p 3p")
+    told = ground.folder / "told"
+    log = "git log --format=%s $WEFT_PLAN_BASE..$WEFT_PLAN_TIP"
+    ground.settle(reviewer=["sh", "-c", f'echo "$WEFT_PLAN_TASK $WEFT_PLAN_PHASE: $({log})" >> {told}'])
+    said = ground.run()
+    assert said.code == 0, said.all
+    assert told.read_text().splitlines() == [f"{n} review: Task {n}: Make the file of Task {n}." for n in (1, 2, 3)]

@@ -71,6 +71,16 @@ def test_agents_that_do_not_end_are_ended_with_all_they_started(make: Make) -> N
     assert ground.history() == ["Task 3: Make the file of Task 3."]
 
 
+def test_file_names_and_plans_that_are_no_text_are_no_failure(make: Make) -> None:
+    ground = make({"plan": [["print_raw", "a \0 plan"], ["binary", 256]], "execute": [["write", "caf\udce9\n", "x"]]})
+    ground.write("1")
+    ground.settle(reviewer=None)
+    said = ground.run()
+    assert said.code == 0, said.all
+    assert ground.summary()["tasks"][0]["files"] == ["caf\\xe9\n"]
+    assert ground.git("ls-tree", "-r", "--name-only", "main") == 'README\n"caf\\351\\n"\n'
+
+
 @pytest.mark.parametrize("parallel", [True, False], ids=["in a block", "alone"])
 def test_what_git_runs_is_not_planted(make: Make, parallel: bool) -> None:
     mark = "the hook ran"

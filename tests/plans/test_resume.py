@@ -218,11 +218,13 @@ def test_an_edited_task_is_refused_by_name_and_a_new_one_just_runs(make: Make) -
     said = ground.run()
     assert (said.code, said.out) == (65, "")
     assert said.err == (
-        "weft: tasks were edited since they ran: task 2 has another text\n"
+        "weft: tasks were edited since they ran\n"
         "  task 2 has another text\n"
         "hint: --accept-changes runs them again; or restore their text\n"
     )
     assert len(ground.calls()) == count
+    status = ground.weft("plan", "status", str(ground.plan), *ground.where())
+    assert status.out.splitlines()[:3] == ["task 1  done", "task 2  done (its text was edited since)", "task 3  done"]
     ground.agents.set({**SCRIPT, "execute:2": [["write", "task-2.md", "otherwise\n"]]})
     said = ground.run("--accept-changes")
     assert said.code == 0, said.all
@@ -283,8 +285,34 @@ def test_two_runs_at_once_are_one_run_and_an_exit_code(make: Make) -> None:
     assert "another plan runs on this repository: process " in second.err
     status = ground.weft("plan", "status", str(ground.plan), *ground.where())
     assert "task 1  running: execute" in status.out
+    reset = ground.weft("plan", "reset", str(ground.plan), *ground.where(), "--yes")
+    assert (reset.code, reset.out) == (75, "")
+    assert reset.err.splitlines()[-1] == "hint: wait for it, or end it with `weft plan run --take-over`"
     kill(process)
     until(lambda: processes_with(str(ground.folder)) == [])
+    status = ground.weft("plan", "status", str(ground.plan), *ground.where())
+    assert status.out.splitlines() == [
+        "task 1  interrupted: execute", f"plan interrupted (run {ground.runs()[-1].name})"
+    ]  # fmt: skip
+
+
+def test_what_runs_after_the_end_runs_after_an_interruption_too(make: Make) -> None:
+    ground = make({**SCRIPT, "execute:1": [["wait_for", "/nonexistent/never"]]})
+    ground.write("1")
+    told = ground.folder / "told"
+    ground.settle(post_run_commands=[f'echo "$WEFT_PLAN_EXIT_CODE" > {told}'])
+    process = ground.start_run()
+    until(lambda: "execute:1:start" in boundaries(ground))
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)  # the second signal is the one that stops what runs
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert out.decode().splitlines()[-2:] == [
+        f"plan interrupted (run {ground.runs()[-1].name})", "run the same command again to go on from here"
+    ]  # fmt: skip
+    assert (ground.summary()["status"], ground.summary()["exit_code"]) == ("interrupted", 130)
+    assert told.read_text() == "130\n"
 
 
 def test_what_an_interrupted_agent_left_is_kept_as_a_patch(make: Make) -> None:

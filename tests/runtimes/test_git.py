@@ -208,20 +208,34 @@ async def test_what_is_not_committed_is_named_and_the_state_folder_does_not_coun
 
 async def test_the_state_folder_ignores_itself_and_leads_nowhere(sandbox: Sandbox) -> None:
     state = sandbox.top / "runs" / "state"
-    make_state(state)
-    make_state(state)
+    place = sandbox.repository.place
+    make_state(state, place)
+    make_state(state, place)
     (state / "journal").write_text("j")
     assert sandbox.status() == []
     (sandbox.top / "link").symlink_to(sandbox.top.parent)
     with pytest.raises(GitError) as caught:
-        make_state(sandbox.top / "link")
+        make_state(sandbox.top / "link", place)
     assert refused_with(caught) == (
         "Unsupported",
         f"{sandbox.top}/link is a symbolic link",
         "give the folder it leads to as `state_dir`",
     )
     with pytest.raises(GitError, match=r"cannot make .*: not a directory"):
-        make_state(sandbox.top / "a.txt" / "x")
+        make_state(sandbox.top / "a.txt" / "x", place)
+    hint = "give a folder of its own as `state_dir`, like .weft"
+    (sandbox.top / "src").mkdir()
+    (sandbox.top / "src/a.py").write_text("a\n")
+    for folder, message in (
+        (sandbox.top, f"the repository is in {sandbox.top}, which cannot be its state folder"),
+        (sandbox.top.parent, f"the repository is in {sandbox.top.parent}, which cannot be its state folder"),
+        (sandbox.top / ".git/weft", f"{sandbox.top}/.git/weft is git's own, and cannot be the state folder"),
+        (sandbox.top / "src", f"{sandbox.top}/src has other files in it, and cannot be the state folder"),
+    ):
+        with pytest.raises(GitError) as caught:
+            make_state(folder, place)
+        assert (caught.value.message, caught.value.hint) == (message, hint)
+        assert not (folder / ".gitignore").exists()
 
 
 async def test_file_names_of_any_bytes(sandbox: Sandbox) -> None:

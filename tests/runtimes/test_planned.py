@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtimes.repositories import Sandbox
+from weft.runtimes.agent import Ran
 from weft.runtimes.planned import Watch
 from weft.runtimes.planted import guard, planted, restore
 
@@ -28,3 +29,8 @@ async def test_whoever_begins_when_something_was_planted_does_not_put_it_back(sa
     hook.write_text("#!/bin/sh\n")  # by the user, when no agent is at work
     with watch.begin(repository) as third:
         assert await planted(repository, await third) == ()
+
+
+def test_what_an_agent_answers_has_no_character_that_no_prompt_can_have() -> None:
+    assert Ran(0, None, False, "a\0b", "", 0.1).text == "a\ufffdb"
+    assert Ran(0, None, False, "{}", "", 0.1, answer="a\0b").text == "a\ufffdb"

@@ -15,33 +15,38 @@ from weft.fronts.plan.prompts import draw_boundary, normalise_prompt
 from weft.text.source import Source, read_source
 
 
-def normalised(source: Source, config: Config, repo: Path, state: Path) -> Source:
+def normalised(source: Source, config: Config, repo: Path, state: Path, *, asks: bool = True) -> Source:
     """The plan that the agent makes of a document; the one that was kept, if there is one for this text.
 
-    Raises InputError when every answer was no plan.
+    Raises InputError when every answer was no plan, or none was kept and the agent is not to be asked.
     """
     name = sha256(source.text.encode()).hexdigest()[:16]
     kept = state / "plans" / f"normalized-{name}.md"
     if kept.exists():
         return Source(source.name, read_source(kept).text)
+    if not asks:
+        raise InputError(f"{source.name} was not brought into the form of a plan yet", hint="`weft plan run` does that")
     words = None
     if config["normalize_prompt_path"] is not None:
         words = read_source(config["normalize_prompt_path"]).text
     complaint: str | None = None
+    hint: str | None = None
     for attempt in range(config["normalize_retry_count"] + 1):
         try:
             call = _call(source, config, repo, kept.with_suffix(".prompt.md"), words, complaint)
             answer = _answer(call, config, repo, kept.with_suffix(f".{attempt + 1}.log"))
             found = read_normalised(answer, source.name)
         except AttemptError as error:
-            complaint = error.message
+            complaint, hint = error.message, error.hint
+            if not error.retryable:
+                break
             continue
         kept.parent.mkdir(parents=True, exist_ok=True)
         part = kept.with_name(f".{kept.name}.partial")
         part.write_text(found.text, encoding="utf-8")
         part.replace(kept)
         return Source(source.name, found.text)
-    raise InputError(f"{source.name}: {complaint}", hint="write it as a plan: `weft plan prompt` says how")
+    raise InputError(f"{source.name}: {complaint}", hint=hint)
 
 
 def _call(
@@ -90,7 +95,9 @@ def _answer(call: Invocation, config: Config, repo: Path, transcript: Path) -> s
         finally:
             await children.close()
         if ran.exit_code != 0:
-            raise AttemptError(f"the agent {ran}", type="AgentFailed", retryable=True)
+            raise AttemptError(
+                f"the agent {ran}", type="AgentFailed", retryable=True, hint=ran.transcript and f"see {ran.transcript}"
+            )
         return ran.text
 
     return asyncio.run(work())

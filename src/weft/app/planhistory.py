@@ -19,7 +19,7 @@ from weft import event_types as events
 from weft.fronts.plan.compile import known_tasks
 from weft.fronts.plan.segments import Segment
 from weft.graph.model import node_path
-from weft.journal.base import Journal
+from weft.journal.base import Journal, JournalReader
 
 _PLACES = ("place", "onto", "at")
 """The last parts of paths that say at which commit something begins."""
@@ -59,7 +59,7 @@ class History(msgspec.Struct):
         return {n for n in self.digests if f"task-{n}" in self.well and f"review-{n}" in self.well}
 
 
-def history_of(journal: Journal) -> History:
+def history_of(journal: Journal | JournalReader) -> History:
     """Read the journal."""
     found = History()
     position = 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from weft.app.running import Outcome
-from weft.errors import UsageError
+from weft.errors import InputError, UsageError
 from weft.fronts.plan import compile as compiling
 from weft.fronts.plan.config import KEYS, Config, settle_config
 from weft.fronts.plan.document import Plan, Read, Task, read_plan, require_plan
@@ -19,9 +19,14 @@ from weft.fronts.plan.segments import describe, outline, select
 from weft.text.source import Source, read_source
 from weft.text.toml import Toml, read_toml
 
+if TYPE_CHECKING:
+    from weft.runtimes.git import Place
+
 __all__ = ["KEYS", "PlanOutcome", "PlanRequest", "Ready", "check", "order_of", "prepare", "settings", "writing_prompt"]
 
 FILE = "weft.toml"
+_PATHS = ("plan_path", "repo_path", "normalize_prompt_path", "run_summary_path", "log_file")
+"""Settings that are paths from where one is; `state_dir` is one in the repository."""
 PLANS = "plans"
 """Folder of the state: a folder for each run, with what agents were asked and have answered."""
 
@@ -71,10 +76,24 @@ def settings(request: PlanRequest, env: Mapping[str, str] | None = None) -> Conf
     variables = os.environ if env is None else env
     if request.config is not None:
         file = Path(request.config)
-        return settle_config(flags, variables, read_toml(read_source(file)), str(file), whole_file=True)
+        found = settle_config(flags, variables, read_toml(read_source(file)), str(file), whole_file=True)
+        return _from_there(found, file.parent)
     home = _home(Path(flags.get("repo_path") or variables.get("WEFT_PLAN_REPO_PATH") or "."))
     file = home / FILE
-    return settle_config(flags, variables, read_toml(read_source(file)) if file.exists() else Toml({}, {}), FILE)
+    table = read_toml(read_source(file)) if file.exists() else Toml({}, {})
+    return _from_there(settle_config(flags, variables, table, FILE), home)
+
+
+def _from_there(config: Config, folder: Path) -> Config:
+    """The settings, with the paths that a file gives meant from beside that file."""
+    if folder.absolute() == Path.cwd():
+        return config
+    moved = {
+        name: msgspec.structs.replace(each, value=str(folder / each.value))
+        for name, each in config.settings.items()
+        if name in _PATHS and each.layer == "file"
+    }
+    return msgspec.structs.replace(config, settings={**config.settings, **moved})
 
 
 def _home(folder: Path) -> Path:
@@ -87,27 +106,64 @@ def plan_source(config: Config) -> Source:
     """The text of the plan. Raises UsageError when none is named, NotFoundError, DocumentError."""
     name = config["plan_path"]
     if name is None:
-        raise UsageError("no plan is named", hint="weft plan run PLAN")
+        raise _unnamed()
     return read_source(name)
 
 
-def prepare(request: PlanRequest) -> Ready:
-    """Read everything and check it, before anything is started. Raises WeftError."""
-    from weft.runtimes.git import discover, make_state
+def prepare(request: PlanRequest, *, starts: bool = True) -> Ready:
+    """Read everything and check it, before anything is started. Without `starts` nothing is made and nobody asked.
+    Raises WeftError.
+    """
+    from weft.runtimes.git import make_state
 
     config = settings(request)
     source = plan_source(config)
-    path = Path(os.path.realpath(config["plan_path"]))
-    repo = Path(discover(Path(config["repo_path"])).top)
-    state = Path(os.path.realpath(repo / config["state_dir"]))
-    make_state(state)
+    place, state, path = places(config)
+    if starts:
+        make_state(state, place)
+        _refuse_summary(config["run_summary_path"])
+    repo = Path(place.top)
     if config["normalize"]:
         from weft.app.normalising import normalised
 
-        source = normalised(source, config, repo, state)
+        source = normalised(source, config, repo, state, asks=starts)
     plan = require_plan(source)
     tasks = select(plan, only=request.task, first=request.from_task)
-    return Ready(plan, source, config, repo, state, path, tasks)
+    return Ready(plan, source, config, repo, Path(os.path.realpath(state)), path, tasks)
+
+
+def places(config: Config) -> tuple[Place, Path, Path]:
+    """The repository, the state folder (which need not exist), and the real path of the plan."""
+    from weft.runtimes.git import discover
+
+    if config["plan_path"] is None:
+        raise _unnamed()
+    place = discover(Path(config["repo_path"]))
+    state = Path(os.path.normpath(Path(place.top) / Path(config["state_dir"]).expanduser()))
+    return place, state, Path(os.path.realpath(config["plan_path"]))
+
+
+def own_files(config: Config) -> tuple[str, ...]:
+    """Files outside of the state folder that a run writes."""
+    return tuple(
+        os.path.realpath(name) for key in ("log_file", "run_summary_path") if (name := config[key]) is not None
+    )
+
+
+def _unnamed() -> UsageError:
+    return UsageError("no plan is named", hint="weft plan run PLAN")
+
+
+def _refuse_summary(name: str | None) -> None:
+    """Raise InputError for a summary that could not be written at the end."""
+    if name is None:
+        return
+    path = Path(name)
+    home = next(folder for folder in path.absolute().parents if folder.exists())
+    if path.is_dir() or name.endswith("/"):
+        raise InputError(f"run_summary_path: {name} is a folder", hint="name a file in it")
+    if not home.is_dir() or not os.access(home, os.W_OK):
+        raise InputError(f"run_summary_path: {name} cannot be made: {home} is no folder that can be written")
 
 
 def check(request: PlanRequest) -> Read:
@@ -117,9 +173,14 @@ def check(request: PlanRequest) -> Read:
 
 def order_of(plan: Plan, request: PlanRequest) -> tuple[str, list[str], list[str]]:
     """The segments of a plan: in a line, one by one, and told at length."""
+    config = settings(request)
     tasks = select(plan, only=request.task, first=request.from_task)
-    parts = compiling.parts_of(tasks, settings(request))
-    return describe(parts), [str(part) for part in parts], outline(parts)
+    parts = compiling.parts_of(tasks, config)
+    told = outline(parts)
+    marked = compiling.parts_of(tasks, config, concurrent=True)
+    if len(marked) < len(parts):
+        told.append(f"with --parallel: {describe(marked)}")
+    return describe(parts), [str(part) for part in parts], told
 
 
 def reviewer_of(config: Config) -> tuple[str, ...] | str | None:

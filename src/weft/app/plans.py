@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from weft import event_types as events
 from weft.app.planhistory import begins_anew, history_of
-from weft.app.planning import PLANS, PlanOutcome, PlanRequest, Ready, prepare, reviewer_of
+from weft.app.planning import (
+    PLANS,
+    PlanOutcome,
+    PlanRequest,
+    Ready,
+    own_files,
+    places,
+    plan_source,
+    prepare,
+    reviewer_of,
+    settings,
+)
 from weft.app.running import NOBODY, Audience, end_children, sit
 from weft.app.summary import nothing_to_do, standing_of, summed_up
 from weft.errors import ChangedError, OwnedError
@@ -27,6 +38,8 @@ if TYPE_CHECKING:
     from weft.engine.sitting import Sitting
     from weft.journal.base import Journal, Store
     from weft.runtimes.git import Repository
+
+TAKE_OVER = "wait for it, or end it with `weft plan run --take-over`"
 
 # -- running ----------------------------------------------------------------------------------------------------------
 
@@ -43,7 +56,7 @@ def run(request: PlanRequest, *, audience: Audience = NOBODY) -> PlanOutcome:
     try:
         run_id, _, begin, sitting = _begin(ready, request, store, audience)
         if sitting is None:
-            return nothing_to_do(ready, run_id)
+            return nothing_to_do(ready, store, run_id)
         outcome = sit(sitting, store, begin, audience.watch, ready.state)
         return summed_up(ready, store, run_id, outcome)
     finally:
@@ -63,7 +76,7 @@ def _owned(own: Callable[..., Any], state: Path, *, take_over: bool) -> Any:
         return own(state, "plan", take_over=take_over)
     except OwnedError as error:
         message = f"another plan runs on this repository: {error.owner or error.message}"
-        raise OwnedError(message, error.owner, hint="wait for it, or end it with `weft plan run --take-over`") from None
+        raise OwnedError(message, error.owner, hint=TAKE_OVER) from None
 
 
 def _begin(
@@ -144,7 +157,9 @@ def _in_repository(ready: Ready, work: Callable[[Repository], Coroutine[Any, Any
         children = Children()
         await children.start()
         try:
-            repository = await open_repository(children, ready.repo, env=os.environ, state=ready.state)
+            repository = await open_repository(
+                children, ready.repo, env=os.environ, state=ready.state, own=own_files(ready.config)
+            )
             try:
                 await work(repository)
             finally:
@@ -156,7 +171,10 @@ def _in_repository(ready: Ready, work: Callable[[Repository], Coroutine[Any, Any
 
 
 def _setting(ready: Ready, request: PlanRequest, run_id: str) -> Setting:
-    return Setting(str(ready.repo), str(ready.state), run_id, reviewer_of(ready.config), request.allow_dirty)
+    config = ready.config
+    return Setting(
+        str(ready.repo), str(ready.state), run_id, reviewer_of(config), request.allow_dirty, own_files(config)
+    )
 
 
 def _facts(ready: Ready) -> dict[str, str]:
@@ -200,7 +218,7 @@ def _resumed(
     changed, lines = _edited(ready, history.digests)
     if lines and not request.accept_changes:
         hint = "--accept-changes runs them again; or restore their text"
-        raise ChangedError("tasks were edited since they ran: " + "; ".join(lines), lines, hint=hint)
+        raise ChangedError("tasks were edited since they ran", lines, hint=hint)
     left = [task for task in ready.tasks if task.number not in history.done or f"task-{task.number}" in changed]
     if not left and facts.finished in ("succeeded", "issues"):
         journal.close()
@@ -250,25 +268,40 @@ def _edited(ready: Ready, known: Mapping[int, str]) -> tuple[dict[str, str], lis
 
 def status(request: PlanRequest) -> dict[str, Any]:
     """How every task of a plan stands, as data."""
-    ready = prepare(request)
+    ready = prepare(request, starts=False)
     store = store_of(ready.state)
     found = latest(store, ready.path)
-    return standing_of(ready, store, found)
+    summary = standing_of(ready, store, found)
+    if found is None:
+        return summary
+    reader = store.reader(found)
+    try:
+        known = history_of(reader).digests
+    finally:
+        reader.close()
+    for task, told in zip(ready.tasks, summary["tasks"], strict=True):
+        told["edited"] = known.get(task.number, task.digest) != task.digest
+    return summary
 
 
 def reset(request: PlanRequest) -> tuple[list[str], list[tuple[str, str | None]]]:
     """Forget the runs of a plan; returns their ids, and path and branch of the work trees that they leave behind.
-    Raises OwnedError when one goes on.
+    Raises OwnedError when one goes on. What the plan says now does not matter.
     """
-    from weft.runtimes.git import discover
     from weft.runtimes.worktrees import worktrees_at
 
-    ready = prepare(request)
-    store = store_of(ready.state)
+    config = settings(request)
+    place, state, path = places(config)
+    store = store_of(Path(os.path.realpath(state)))
     removed: list[str] = []
-    while (found := latest(store, ready.path)) is not None:
-        store.remove(found)
-        removed.append(found)
+    try:
+        while (found := latest(store, path)) is not None:
+            store.remove(found)
+            removed.append(found)
+    except OwnedError as error:
+        raise OwnedError(error.message, error.owner, hint=TAKE_OVER) from None
+    if not removed:
+        plan_source(config)
     heads = tuple(f"weft/{run_id}/" for run_id in removed)
-    trees = worktrees_at(discover(ready.repo))
+    trees = worktrees_at(place)
     return removed, [(tree.path, tree.branch) for tree in trees if (tree.branch or "").startswith(heads)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.app.planning import PlanOutcome, Ready, unreviewed
-from weft.errors import EXIT_CAPPED, EXIT_FAILED
+from weft.errors import EXIT_CAPPED, EXIT_FAILED, MachineError
 from weft.fronts.plan.config import Command
 from weft.results import RunResult
 from weft.runtimes.failures import GitError
@@ -18,25 +18,31 @@ if TYPE_CHECKING:
     from weft.journal.base import Store
 
 
-def nothing_to_do(ready: Ready, run_id: str) -> PlanOutcome:
-    """All tasks were done already."""
-    done = [{"task": task.number, "title": task.title, "status": "done"} for task in ready.tasks]
-    return PlanOutcome(0, {"run": run_id, "status": "succeeded", "exit_code": 0, "tasks": done}, nothing=True)
+def nothing_to_do(ready: Ready, store: Store, run_id: str) -> PlanOutcome:
+    """All tasks were done already: the summary says what came of them."""
+    summary = {**standing_of(ready, store, run_id), **used(store, run_id), "status": "succeeded", "exit_code": 0}
+    _write(_place_of(ready, run_id), summary)
+    return PlanOutcome(0, summary, nothing=True)
 
 
 def summed_up(ready: Ready, store: Store, run_id: str, outcome: Outcome) -> PlanOutcome:
-    """Run what is to run after the end, write the summary, and settle the exit code."""
+    """Write the summary, run what is to run after the end, and settle the exit code."""
     summary = {**summary_of(ready, run_id, outcome.result), **used(store, run_id)}
-    code = exit_code_of(outcome)
-    if not outcome.interrupted and ready.config["post_run_commands"]:
-        afterwards = _afterwards(ready, summary, code)
-        summary["post_run"] = afterwards
+    if outcome.interrupted:
+        summary["status"] = "interrupted"
+    code = summary["exit_code"] = exit_code_of(outcome)
+    place = _place_of(ready, run_id)
+    _write(place, summary)
+    if ready.config["post_run_commands"]:
+        afterwards = summary["post_run"] = _afterwards(ready, summary, code)
         if code == 0 and ready.config["post_run_required"] and any(each["failed"] for each in afterwards):
-            code = EXIT_FAILED
-    summary["exit_code"] = code
-    place = ready.config["run_summary_path"] or ready.state / "plans" / run_id / "summary.json"
-    _write(Path(place), summary)
+            code = summary["exit_code"] = EXIT_FAILED
+        _write(place, summary)
     return PlanOutcome(code, summary, outcome)
+
+
+def _place_of(ready: Ready, run_id: str) -> Path:
+    return Path(ready.config["run_summary_path"] or ready.state / "plans" / run_id / "summary.json")
 
 
 def exit_code_of(outcome: Outcome) -> int:
@@ -163,13 +169,17 @@ def used(store: Store, run_id: str) -> dict[str, Any]:
 
 
 def _write(path: Path, summary: Mapping[str, Any]) -> None:
-    """Whole or not at all, also where it was written before."""
+    """Whole or not at all, also where it was written before. Raises MachineError."""
     import json
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    part.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8", "backslashreplace")
+        part.replace(path)
+    except OSError as error:
+        message = f"cannot write the summary {path}: {(error.strerror or str(error)).lower()}"
+        raise MachineError(message, hint="the run has ended, and nothing of it is lost: `weft plan status`") from None
 
 
 def _afterwards(ready: Ready, summary: Mapping[str, Any], code: int) -> list[dict[str, Any]]:
@@ -216,7 +226,8 @@ def standing_of(ready: Ready, store: Store, run_id: str | None) -> dict[str, Any
     for task in summary["tasks"]:
         running = [p for p, n in seen.report.nodes.items() if n.status == "running" and _of(p, task["task"])]
         if task["status"] == "unfinished" and running:
-            task["status"] = f"running: {running[-1].rpartition('/')[2]}"
+            word = "running" if summary["status"] == "running" else "interrupted"
+            task["status"] = f"{word}: {running[-1].rpartition('/')[2]}"
     return summary
 
 

@@ -153,7 +153,8 @@ def _show_tasks(summary: dict[str, Any], now: Streams) -> None:
 
     for task in summary["tasks"]:
         title = f": {one_line(task['title'])}" if task.get("title") else ""
-        now.out.line(f"task {task['task']}{title}  {task['status']}")
+        edited = " (its text was edited since)" if task.get("edited") else ""
+        now.out.line(f"task {task['task']}{title}  {task['status']}{edited}")
         for error in task.get("errors", ()):
             now.out.line(f"  {error['type']}: {one_line(error['message'], 500)}")
         if task.get("review_failed"):
@@ -177,6 +178,7 @@ def check(plan_file: str | None, config_file: str | None, as_json: bool, **given
     """Read PLAN and say what is wrong with it, and in which order it would run; runs nothing."""
     from weft.app import planning
     from weft.cli.diagnostics import check_object, show
+    from weft.cli.terminal import one_line
 
     request = _request(plan_file, config_file, given)
     read = planning.check(request)
@@ -189,7 +191,7 @@ def check(plan_file: str | None, config_file: str | None, as_json: bool, **given
     else:
         show(read.diagnostics, read.source, now.err)
         for each in [line, *(f"  {words}" for words in told)] if line else ():
-            now.out.line(each)
+            now.out.line(one_line(each))
     return 0 if read.plan is not None else 65
 
 

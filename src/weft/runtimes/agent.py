@@ -85,8 +85,8 @@ class Ran(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """What the agent answered."""
-        return self.stdout if self.answer is None else self.answer
+        """What the agent answered; a NUL, which no later prompt could have, is U+FFFD."""
+        return (self.stdout if self.answer is None else self.answer).replace("\0", "\ufffd")
 
     def __str__(self) -> str:
         if self.timed_out:

@@ -152,6 +152,10 @@ def _wait_for_tick(newest: int) -> None:
         time.sleep(min(left, _TICK) / 1e9)
 
 
+def as_text(path: str) -> str:
+    """A name of a file, which is text even where the name is none."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def _shown(path: str) -> str:
-    """A name for a message, which is text even where the name is none."""
-    return repr(shortened(os.fsencode(path).decode(errors="backslashreplace")))
+    return repr(shortened(as_text(path)))

@@ -49,6 +49,9 @@ NO_COMMIT = "0" * 40
 
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _BRANCH = re.compile(r"(?!-)[^\x00-\x20\x7f~^:?*\[\\]+\Z")
+_BLANKED = re.compile(r"[\\*?\[ ]")
+_ESCAPED = r"\\\g<0>"
+"""What has a meaning in a line of `info/exclude`."""
 _LINKED = ("objects", "refs", "packed-refs", "logs", "worktrees", "shallow")
 _SWITCHED_OFF = (
     "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.untrackedCache=false", "core.sparseCheckout=false",
@@ -104,18 +107,29 @@ def discover(folder: Path) -> Place:
     )
 
 
-def make_state(folder: Path) -> None:
-    """Make the folder of the runs' own state, which ignores itself. Raises GitError when that leads elsewhere."""
+def make_state(folder: Path, place: Place) -> None:
+    """Make the folder of the runs' own state, which ignores itself. Raises GitError when that leads elsewhere, or is
+    somebody else's: all that is in it is invisible to git from then on.
+    """
     if folder.is_symlink():
         raise GitError(
             f"{folder} is a symbolic link", type="Unsupported", hint="give the folder it leads to as `state_dir`"
         )
+    hint = "give a folder of its own as `state_dir`, like .weft"
+    real = Path(os.path.realpath(folder))
+    if Path(place.top).is_relative_to(real):
+        raise GitError(f"the repository is in {folder}, which cannot be its state folder", hint=hint)
+    if any(real.is_relative_to(own) for own in (place.common, place.gitdir, str(Path(place.top) / ".git"))):
+        raise GitError(f"{folder} is git's own, and cannot be the state folder", hint=hint)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (folder / ".gitignore").exists():
+            if any(folder.iterdir()):
+                raise GitError(f"{folder} has other files in it, and cannot be the state folder", hint=hint)
             (folder / ".gitignore").write_text("*\n")
     except OSError as error:
-        raise GitError(f"cannot make {folder}: {(error.strerror or str(error)).lower()}") from None
+        hint = "let it be written, or give another folder as `state_dir`"
+        raise GitError(f"cannot make {folder}: {(error.strerror or str(error)).lower()}", hint=hint) from None
 
 
 def _place(top: Path) -> Place:
@@ -239,8 +253,10 @@ class Repository:
         if (self._view / "config").read_bytes() != self._config:
             raise GitError("somebody has changed the private view of the repository", type="Missing")
 
-    def make_view(self, settings: Sequence[tuple[str, str]], env: Mapping[str, str]) -> None:
-        """Fill the view: our configuration, and links to the data. `env` may say who commits."""
+    def make_view(self, settings: Sequence[tuple[str, str]], env: Mapping[str, str], files: Sequence[str]) -> None:
+        """Fill the view: our configuration, and links to the data. `env` may say who commits; `files` are ignored as
+        those of `info/exclude` are.
+        """
         common = Path(self.place.common)
         for name in ("worktrees", "logs"):
             (common / name).mkdir(exist_ok=True)
@@ -248,8 +264,11 @@ class Repository:
         for name in _LINKED:
             (self._view / name).symlink_to(common / name)
         (self._view / "info").mkdir()
-        for name in ("exclude", "attributes"):
-            (self._view / "info" / name).symlink_to(common / "info" / name)
+        (self._view / "info/attributes").symlink_to(common / "info/attributes")
+        excluded = common / "info/exclude"
+        known = excluded.read_bytes() if excluded.is_file() else b""
+        lines = "".join(f"/{_BLANKED.sub(_ESCAPED, path)}\n" for path in files)
+        (self._view / "info/exclude").write_bytes(known + b"\n" + lines.encode("utf-8", "surrogateescape"))
         found = dict(settings)
         who = found.get("user.name") or env.get("GIT_COMMITTER_NAME") or env.get("GIT_AUTHOR_NAME")
         email = found.get("user.email") or env.get("GIT_COMMITTER_EMAIL") or env.get("GIT_AUTHOR_EMAIL")
@@ -262,11 +281,12 @@ class Repository:
 
 
 async def open_repository(
-    children: Children, folder: Path, *, env: Mapping[str, str], state: Path | None = None
+    children: Children, folder: Path, *, env: Mapping[str, str], state: Path | None = None, own: Sequence[str] = ()
 ) -> Repository:
     """The repository that `folder` lies in. `env` is what git inherits (its `GIT_*` are left out).
 
-    `state` is the folder of the runs' own state. Raises GitError: `NotARepository`, `Unsupported` (bare, SHA-256
+    `state` is the folder of the runs' own state, `own` are files that they write elsewhere.
+    Raises GitError: `NotARepository`, `Unsupported` (bare, SHA-256
     objects, a partial clone, a sparse checkout, a filter of the repository's own), `GitError` (git is missing or old).
     """
     from tempfile import mkdtemp
@@ -279,18 +299,22 @@ async def open_repository(
     said = await _settings(children, place, env, clean)
     _refuse_settings(place, said)
     top = Path(place.top)
-    inside = None
-    if state is not None:
-        real = Path(os.path.realpath(state))  # noqa: ASYNC240 - one look at a local folder
-        inside = real.relative_to(top).as_posix() if real.is_relative_to(top) and real != top else None
+    inside = None if state is None else _inside(top, str(state))
+    files = [path for each in own if (path := _inside(top, each)) and "\n" not in path]
     view = Path(mkdtemp(prefix="weft-git-"))
     repository = Repository(place, children, view, clean, inside)
     try:
-        repository.make_view([(key, value) for scope, key, value in said if _ours(scope, key)], env)
+        repository.make_view([(key, value) for scope, key, value in said if _ours(scope, key)], env, files)
     except OSError as error:
         repository.close()
         raise GitError(f"{place.common} cannot be written: {error.strerror}", type="Unsupported") from None
     return repository
+
+
+def _inside(top: Path, path: str) -> str | None:
+    """A path relative to the top of a work tree; None when it is not in it."""
+    real = Path(os.path.realpath(path))
+    return real.relative_to(top).as_posix() if real.is_relative_to(top) and real != top else None
 
 
 def _environment(env: Mapping[str, str]) -> dict[str, str]:

@@ -45,7 +45,7 @@ async def repository_of(ctx: AttemptContext, settings: Mapping[str, Any]) -> Rep
 
     children = ctx.world.children
     assert children is not None
-    folder, state = Path(settings["repo"]), Path(settings["state"])
+    folder, state, own = Path(settings["repo"]), Path(settings["state"]), settings.get("own", ())
 
     async def close(opening: asyncio.Task[Repository]) -> None:
         opening.cancel()
@@ -54,7 +54,7 @@ async def repository_of(ctx: AttemptContext, settings: Mapping[str, Any]) -> Rep
 
     opening = ctx.resources.obtain(
         f"repository {folder}",
-        lambda: asyncio.ensure_future(open_repository(children, folder, env=ctx.env, state=state)),
+        lambda: asyncio.ensure_future(open_repository(children, folder, env=ctx.env, state=state, own=own)),
         close,
     )
     return await asyncio.shield(opening)
@@ -379,6 +379,7 @@ class Commit:
 
     async def run(self, ctx: AttemptContext, settings: Mapping[str, Any], given: object) -> object:
         """`{tip, base, files, place}`; without a change `tip` is the base."""
+        from weft.runtimes.changes import as_text
         from weft.runtimes.commits import commit_all
         from weft.runtimes.gitstate import changed_files
 
@@ -392,7 +393,12 @@ class Commit:
             tip = await commit_all(
                 repository, tree, settings["message"], base=place["base"], before=place["before"], when=began
             )
-        return {"tip": tip or place["base"], "base": place["base"], "files": list(files), "place": place}
+        return {
+            "tip": tip or place["base"],
+            "base": place["base"],
+            "files": [as_text(f) for f in files],
+            "place": place,
+        }
 
 
 class Fold:

@@ -185,6 +185,7 @@ def test_every_bad_value_names_its_source(key: Key) -> None:
         ({}, {}, "[plan]\nmax-parallel = 3", "weft.toml:2 [plan]: unknown setting 'max-parallel'", "did you mean 'max_parallel'?"),
         ({}, {}, "[plan.agent]\nx = 1", "weft.toml:1 [plan]: agent is {'x': 1}; it must be a text", None),
         ({}, {}, "plan = 3", "weft.toml:1: plan is no table", "write [plan]"),
+        ({}, {}, "[plans]\nx = 3", "weft.toml:1: there is no table 'plans'", "did you mean [plan]?"),
         ({"agent": "cluade"}, {}, "", "--agent: there is no agent 'cluade'", "did you mean 'claude'?"),
         ({}, {"WEFT_PLAN_AGENT": "zzz"}, "", "WEFT_PLAN_AGENT: there is no agent 'zzz'",
          "known are cursor, claude, codex, gemini, aider; or write [agents.zzz]"),
@@ -216,6 +217,26 @@ def test_all_problems_are_told_at_once() -> None:
         "  weft.toml:5 [agents.mine]: agent mine says not how it is started (give it plan and execute as lists of "
         "arguments; known without any are cursor, claude, codex, gemini, aider)",
     ]
+
+
+def test_what_agents_and_reviewers_are_told_is_no_setting() -> None:
+    names = ("TASK", "PHASE", "BASE", "TIP", "RUN", "EXIT_CODE")
+    config(None, {f"WEFT_PLAN_{name}": "1" for name in names})
+    assert not {f"WEFT_PLAN_{name}" for name in names} & {key.variable for key in KEYS}
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("", ("none", "default")),
+        ("dismiss_patterns = ['out_of_scope: x']", ("patterns", "weft.toml:2 [plan]")),
+        ("dismiss = 'none'\ndismiss_patterns = ['out_of_scope: x']", ("none", "weft.toml:2 [plan]")),
+        ("dismiss = 'agent'\ndismiss_patterns = ['out_of_scope: x']", ("agent", "weft.toml:2 [plan]")),
+    ],
+)
+def test_patterns_turn_dismissal_on_where_nothing_else_is_said(file: str, expected: tuple[str, str]) -> None:
+    made = config(None, None, f"[plan]\n{file}\n").settings["dismiss"]
+    assert (made.value, made.origin) == expected
 
 
 def test_a_wrong_flag_among_others_makes_it_the_command_lines_fault() -> None:

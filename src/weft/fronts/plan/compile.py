@@ -53,6 +53,8 @@ class Setting(msgspec.Struct, frozen=True):
     reviewer: tuple[str, ...] | str | None
     """The reviewer's command; None: nobody reviews."""
     allow_dirty: bool = False
+    own: tuple[str, ...] = ()
+    """Files that we write ourselves wherever the user wants them: where that is in the repository, no task's change."""
 
     @property
     def calls(self) -> str:
@@ -60,9 +62,9 @@ class Setting(msgspec.Struct, frozen=True):
         return f"{self.state}/plans/{self.run}"
 
 
-def parts_of(tasks: Sequence[Task], config: Config) -> tuple[Segment, ...]:
-    """The segments of tasks, as the configuration wants them."""
-    concurrent = is_concurrent(parallel=config["parallel"], max_parallel=config["max_parallel"])
+def parts_of(tasks: Sequence[Task], config: Config, *, concurrent: bool = False) -> tuple[Segment, ...]:
+    """The segments of tasks, as the configuration wants them; with `concurrent`, as it would if it were parallel."""
+    concurrent = concurrent or is_concurrent(parallel=config["parallel"], max_parallel=config["max_parallel"])
     if concurrent and config["schedule"] == "hazards":
         return layers(tasks, _waits(tasks))
     return segments(tasks, concurrent=concurrent)
@@ -140,7 +142,8 @@ class _Compiler:
     def leaf(self, id: str, kind: str, /, *, retry: int = 0, when: Evaluable | None = None, **settings: Any) -> Node:  # noqa: A002
         """A leaf of one of the kinds of runtimes/planned.py."""
         values = {name: v if hasattr(v, "evaluate") else Constant(v) for name, v in settings.items()}
-        values |= {"repo": Constant(self.where.repo), "state": Constant(self.where.state)}
+        where = self.where
+        values |= {"repo": Constant(where.repo), "state": Constant(where.state), "own": Constant(list(where.own))}
         return self._node(
             id,
             conditional=when is not None,
@@ -288,10 +291,11 @@ class _Compiler:
         """Phase 3. A resume that finds it failed begins it anew, with a review: what was left may have been fixed."""
         config = self.config
         rounds = config["max_address_rounds"]
+        patterns = () if config["dismiss"] == "none" else config["dismiss_patterns"]
         body = [
             self.head("at"),
             self._reviewer(task),
-            self.leaf("findings", "plan:value", value=given.Findings("review", config["dismiss_patterns"])),
+            self.leaf("findings", "plan:value", value=given.Findings("review", patterns)),
         ]
         if config["dismiss"] == "agent":
             prompt = given.DismissalPrompt(task, "findings")

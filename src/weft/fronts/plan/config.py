@@ -38,7 +38,10 @@ from weft.text.settings import (
 )
 from weft.text.toml import Toml
 
+_TABLES = ("plan", "agents")
 PREFIX = "WEFT_PLAN_"
+TOLD = frozenset(PREFIX + name for name in ("TASK", "PHASE", "BASE", "TIP", "RUN", "EXIT_CODE"))
+"""What agents, reviewers and commands after the end are told: no settings, where one of these calls us."""
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -101,7 +104,13 @@ KEYS: tuple[Key, ...] = (
     _key("on_findings_remaining", "word", "fail", "when findings are left after them", words=("fail", "warn")),
     _key("on_review_fail", "word", "fail", "when the reviewer itself fails", words=("fail", "retry_once", "skip")),
     _key("dismiss", "word", "none", "who dismisses findings", words=("none", "patterns", "agent")),
-    _key("dismiss_patterns", "patterns", (), "REASON: REGULAR EXPRESSION, for findings", flag="--dismiss-pattern"),
+    _key(
+        "dismiss_patterns",
+        "patterns",
+        (),
+        "REASON: REGULAR EXPRESSION, for findings; turns dismiss on",
+        flag="--dismiss-pattern",
+    ),
     _key("validate_plan_text", "boolean", False, "whether the text of phase 1 must have a length"),
     _key("min_plan_text_len", "integer", 50, "that length, in characters", most=1_000_000),
     _key("commit", "boolean", True, "commit what tasks change"),
@@ -151,7 +160,8 @@ def settle_config(
     file = file or Toml({}, {})
     table, path, problems = _table(file, file_name, whole_file=whole_file)
     written, strange = from_file(KEYS, table, lambda name: _place(file, file_name, (*path, name), path))
-    exported, foreign = from_environment(KEYS, env or {}, PREFIX)
+    said = {name: value for name, value in (env or {}).items() if name not in TOLD}
+    exported, foreign = from_environment(KEYS, said, PREFIX)
     settled, wrong = settle(KEYS, [from_flags(KEYS, flags or {}), exported, written], _READERS)
     agents, bad_agents = read_agents(file.data.get("agents", {}), _origin_of_agents(file, file_name))
     problems += [*foreign, *strange, *wrong, *bad_agents]
@@ -167,7 +177,18 @@ def _table(file: Toml, name: str, *, whole_file: bool) -> tuple[Mapping[str, Any
         return {key: value for key, value in file.data.items() if key != "agents"}, (), []
     table = file.data.get("plan", {})
     if isinstance(table, dict):
-        return table, ("plan",), []
+        slips = [(key, close[0]) for key in file.data if key not in _TABLES and (close := nearest(key, _TABLES))]
+        return (
+            table,
+            ("plan",),
+            [
+                Problem(
+                    f"{_place(file, name, (key,), ())}: there is no table {key!r}", f"did you mean [{close}]?", "file"
+                )
+                for key, close in slips
+                if isinstance(file.data[key], dict)
+            ],
+        )
     place = _place(file, name, ("plan",), ())
     return {}, ("plan",), [Problem(f"{place}: plan is no table", "write [plan]", "file")]
 
@@ -196,6 +217,9 @@ def _derived(settled: Mapping[str, Setting]) -> dict[str, Setting]:
     review = settled["review_command"]
     if _is_stronger(review, settled["reviewer"]):
         out["reviewer"] = Setting("command", review.origin, review.layer)
+    patterns = settled["dismiss_patterns"]
+    if patterns.value and settled["dismiss"].layer == "default":
+        out["dismiss"] = Setting("patterns", patterns.origin, patterns.layer)
     return out
 
 

@@ -131,12 +131,13 @@ class ReviewEnvironment(msgspec.Struct, frozen=True):
             "WEFT_PLAN_TASK": str(self.number),
             "WEFT_PLAN_PHASE": "review",
             "WEFT_PLAN_BASE": self._base(scope),
-            "WEFT_PLAN_COMMIT": scope.node("at", "output")["base"],
+            "WEFT_PLAN_TIP": scope.node("at", "output")["base"],
         }
 
     def _base(self, scope: Any) -> Any:
         work = scope.node(f"task-{self.number}", "output")
-        return work["base"] if work["place"].get("shared") else scope.node("onto", "output")["base"]
+        folded = work["place"]["path"] is not None  # else the work was in the branch before its review began
+        return scope.node("onto", "output")["base"] if folded else work["base"]
 
 
 # -- agents -----------------------------------------------------------------------------------------------------------
