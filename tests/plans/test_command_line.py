@@ -38,6 +38,12 @@ def test_a_plan_is_checked_shown_run_and_forgotten(ground: Ground) -> None:
     assert {**again, "tasks": [summary["tasks"][0]]} | {"duration": 0} == {**summary, "duration": 0}
     after = json.loads(sub(ground, "status", "--json").out)
     assert [t["status"] for t in after["tasks"]] == ["done", "not started", "not started", "not started"]
+    other = ground.folder / "other"
+    other.symlink_to(ground.folder)  # a plan is known by its real path, and so is the repository
+    linked = ("--repo", str(other / "repo"), "--config", str(ground.config))
+    assert ground.weft("plan", "status", str(other / "plan.md"), *linked, "--json").out == json.dumps(
+        after, separators=(",", ":")
+    ) + "\n"  # fmt: skip
     plan = ground.plan.read_text()
     ground.plan.write_text("What it says now does not matter.\n")
     assert sub(ground, "reset", "--yes").out == "1 run forgotten\n"

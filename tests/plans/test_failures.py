@@ -144,6 +144,17 @@ def test_the_cap_of_failures_in_a_row_ends_the_run(make: Make) -> None:
     assert "2 tasks in a row have failed; max_consecutive_task_failures is 2" in said.all
 
 
+def test_a_task_that_was_done_before_ends_no_row_of_failures(make: Make) -> None:
+    ground = make({"plan:1": [["exit", 1]], "plan:3": [["exit", 1]]})
+    ground.write("1 2 3 4")
+    ground.settle(reviewer=None, continue_with_remaining_tasks=True, max_consecutive_task_failures=2)
+    assert ground.run("--task", "2").code == 0
+    said = ground.run()
+    assert said.code == 3, said.all
+    summary = ground.summary()
+    assert (summary["completed"], summary["failed"], summary["not_started"]) == ([2], [1, 3], [4])
+
+
 def test_whatever_form_findings_have_they_are_addressed_until_the_reviewer_is_content(make: Make) -> None:
     ground = make({"address": [["append", "addressed.txt", "by {task}\n"]]})
     clean = [0, "[]"]

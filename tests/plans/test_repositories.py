@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plans.conftest import Make
-from plans.ground import Ground, usual_history
+from plans.ground import Ground, until, usual_history
 
 
 def test_a_repository_that_is_in_no_state_to_begin_with_is_refused(ground: Ground) -> None:
@@ -61,3 +61,28 @@ def test_a_task_that_changes_what_was_changed_before_fails_and_takes_nothing_awa
     assert error["message"].startswith("the task changed files that had changes of their own before: README")
     assert (ground.repo / "README").read_text() == "mine\nby task 1\n"
     assert ground.history() == []
+
+
+def test_what_an_interrupted_task_left_beside_uncommitted_changes_is_named_and_stays(make: Make) -> None:
+    ground = make({"execute": [["write", "half.txt", "half\n"], ["wait_for", "/nonexistent/never"]]})
+    (ground.repo / "README").write_text("mine\n")
+    ground.write("1")
+    ground.settle(reviewer=None)
+    process = ground.start_run("--allow-dirty")
+    until((ground.repo / "half.txt").exists)
+    process.kill()
+    process.wait(10)
+    said = ground.run("--allow-dirty")
+    assert said.code == 1, said.all
+    (error,) = ground.summary()["tasks"][0]["errors"]
+    assert error["message"] == (
+        "what is not committed may not be put back, and is not as it was when the task began: half.txt"
+        " (look at `git status`, put it in order, and run again)"
+    )
+    assert (ground.repo / "half.txt").read_text() == "half\n"
+    (ground.repo / "half.txt").unlink()
+    ground.agents.set({"plan": [["print", "a plan"]], "execute": [["write", "whole.txt", "whole\n"]]})
+    said = ground.run("--allow-dirty")
+    assert said.code == 0, said.all
+    assert ground.git("status", "--porcelain") == " M README\n"
+    assert ground.files()["whole.txt"] == "whole\n"

@@ -288,12 +288,12 @@ def test_two_runs_at_once_are_one_run_and_an_exit_code(make: Make) -> None:
     reset = ground.weft("plan", "reset", str(ground.plan), *ground.where(), "--yes")
     assert (reset.code, reset.out) == (75, "")
     assert reset.err.splitlines()[-1] == "hint: wait for it, or end it with `weft plan run --take-over`"
-    kill(process)
-    until(lambda: processes_with(str(ground.folder)) == [])
-    status = ground.weft("plan", "status", str(ground.plan), *ground.where())
-    assert status.out.splitlines() == [
-        "task 1  interrupted: execute", f"plan interrupted (run {ground.runs()[-1].name})"
-    ]  # fmt: skip
+    ground.agents.set(SCRIPT)
+    third = ground.run("--take-over")
+    assert third.code == 0, third.all
+    assert process.wait(10) != 0
+    assert ground.history() == usual_history([1])
+    assert ground.tidy()
 
 
 def test_what_runs_after_the_end_runs_after_an_interruption_too(make: Make) -> None:
@@ -324,6 +324,10 @@ def test_what_an_interrupted_agent_left_is_kept_as_a_patch(make: Make) -> None:
     until(lambda: all(end in boundaries(ground) for end in ends))
     until(lambda: len(list((ground.repo / ".weft").rglob("task-?.txt"))) == 2)
     kill(process)
+    status = ground.weft("plan", "status", str(ground.plan), *ground.where())
+    assert [line for line in status.out.splitlines() if not line.startswith("  ")] == [
+        *(f"task {n}  interrupted: execute" for n in (1, 2)), f"plan interrupted (run {ground.runs()[-1].name})"
+    ]  # fmt: skip
     ground.agents.set(SCRIPT)
     said = ground.run()
     assert said.code == 0, said.all

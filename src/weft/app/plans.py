@@ -12,6 +12,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from weft import event_types as events
 from weft.app.planhistory import begins_anew, history_of
 from weft.app.planning import (
@@ -209,18 +211,19 @@ def _resumed(
     from weft.engine.sitting import node_plan
 
     run_id = journal.run_id
-    program = compile_plan(ready.plan, ready.tasks, ready.config, _setting(ready, request, run_id))
+    history = history_of(journal)
+    changed, lines = _edited(ready, history.digests)
+    done = frozenset(number for number in history.done if f"task-{number}" not in changed)
+    where = msgspec.structs.replace(_setting(ready, request, run_id), done=done)
+    program = compile_plan(ready.plan, ready.tasks, ready.config, where)
     facts = Facts(program.graph, program.on_failure)
     facts.scan(journal.read())
     if facts.finished == "cancelled":
         return None
-    history = history_of(journal)
-    changed, lines = _edited(ready, history.digests)
     if lines and not request.accept_changes:
         hint = "--accept-changes runs them again; or restore their text"
         raise ChangedError("tasks were edited since they ran", lines, hint=hint)
-    left = [task for task in ready.tasks if task.number not in history.done or f"task-{task.number}" in changed]
-    if not left and facts.finished in ("succeeded", "issues"):
+    if done.issuperset(task.number for task in ready.tasks) and facts.finished in ("succeeded", "issues"):
         journal.close()
         return run_id, program, lambda: None, None
     anew = begins_anew(history, parts_of(ready.tasks, ready.config))

@@ -222,7 +222,7 @@ def _write_prompt(file: Path, text: str) -> None:
 
 async def _put_back(ctx: AttemptContext, repository: Repository, settings: Mapping[str, Any], why: str) -> str | None:
     """Take back what is in the tree without an end on record; it is kept as a patch, whose name is returned."""
-    from weft.runtimes.gitstate import contents
+    from weft.runtimes.gitstate import changes, contents, named
     from weft.runtimes.worktrees import reset_worktree, save_patch
 
     place = settings["place"]
@@ -230,8 +230,10 @@ async def _put_back(ctx: AttemptContext, repository: Repository, settings: Mappi
         return None
     tree, base, before = tree_of(repository, place), place["base"], place["before"]
     if before is not None:
-        if await contents(repository, tree) != before:
-            message = "the work tree is not as it was when the task began, and may not be put back (--allow-dirty)"
+        now = await contents(repository, tree)
+        if now != before:
+            found = named([change.path for change in await changes(repository, before, now)])
+            message = f"what is not committed may not be put back, and is not as it was when the task began: {found}"
             raise AttemptError(message, type="DirtyTree", hint="look at `git status`, put it in order, and run again")
         return None
     file = _unused(f"{settings['transcript']}-{ctx.attempt}-{why}", ".patch")

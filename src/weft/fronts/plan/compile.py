@@ -55,6 +55,8 @@ class Setting(msgspec.Struct, frozen=True):
     allow_dirty: bool = False
     own: tuple[str, ...] = ()
     """Files that we write ourselves wherever the user wants them: where that is in the repository, no task's change."""
+    done: frozenset[int] = frozenset()
+    """Tasks that were done before this sitting."""
 
     @property
     def calls(self) -> str:
@@ -351,6 +353,7 @@ class _Compiler:
             tuple(task.number for task in part.tasks),
             goes_on=self.config["continue_with_remaining_tasks"],
             cap=self.config["max_consecutive_task_failures"],
+            before=self.where.done,
         )
         return self.leaf(f"gate-{part.tasks[0].number}", "plan:value", value=gate)
 

@@ -330,17 +330,23 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """Whether the run goes on after a segment: `done` are all tasks so far, `these` the segment's, in order."""
+    """Whether the run goes on after a segment: `done` are all tasks so far, `these` the segment's, in order.
+
+    Tasks `before` were done when this sitting began: they neither count as failures nor end a row of them.
+    """
 
     done: tuple[int, ...]
     these: tuple[int, ...]
     goes_on: bool
     cap: int
+    before: frozenset[int] = frozenset()
 
     def evaluate(self, scope: Any, local: Local = None, /) -> Any:
         failed = [number for number in self.done if not self._clean(scope, number)]
         run = 0
         for number in self.done if self.cap else ():
+            if number in self.before:
+                continue
             run = run + 1 if number in failed else 0
             if run >= self.cap and number in self.these:
                 words = f"{run} tasks in a row have failed; max_consecutive_task_failures is {self.cap}"
