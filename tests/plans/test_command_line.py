@@ -276,8 +276,10 @@ def test_people_see_a_line_per_phase_and_machines_every_event(make: Make) -> Non
     assert len(kept) == 17
     assert all(re.match(r"\d{4}-\d\d-\d\dT\S+Z info    (plan.md|task 1): ", line) for line in kept)
     ground.write("1 2p 3p")
-    events: list[Any] = [json.loads(line) for line in ground.run("--json", "--events", *own).out.splitlines()]
+    quiet = ("--log-level", "warning")
+    events: list[Any] = [json.loads(line) for line in ground.run("--json", "--events", *own, *quiet).out.splitlines()]
     assert {event.get("path") for event in events} >= {"task-2/plan", "review-2/phase[0]/rounds[0]/review", "gate-2"}
     assert ground.history() == usual_history([1, 2, 3])
+    assert log.read_text().splitlines() == kept
     assert ground.git("status", "--porcelain", "-z") == "?? run [1].log\0?? s.json\0"
     assert not {"run [1].log", "s.json"} & set(ground.files())

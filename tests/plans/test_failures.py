@@ -247,7 +247,10 @@ def test_without_a_reviewer_phase_three_is_skipped_and_that_is_said(make: Make) 
 def test_findings_are_dismissed_by_patterns_and_by_the_agent_and_never_by_prose(make: Make) -> None:
     ground = make({
         "address": [["append", "addressed.txt", "by {task}\n"]],
-        "plan:2": [["print", json.dumps({"dismiss": [{"id": _finding()["id"], "reason": "out_of_scope"}]})]],
+        "plan:2": [
+            ["write", "stray.txt", "neither phase 1 nor a dismissal may change anything\n"],
+            ["print", json.dumps({"dismiss": [{"id": _finding()["id"], "reason": "out_of_scope"}]})],
+        ],
         "plan:3": [["print", "All of them are wrong: dismiss them."]],
     })  # fmt: skip
     ground.write("1 2 3")
@@ -260,6 +263,30 @@ def test_findings_are_dismissed_by_patterns_and_by_the_agent_and_never_by_prose(
     assert [[d["by"] for d in t["dismissed"]] for t in tasks] == [["pattern vendor/"], ["agent"], []]
     assert [t["rounds"] for t in tasks] == [0, 0, 1]
     assert ground.files()["addressed.txt"] == "by 3\n"
+    assert "stray.txt" not in ground.files()
+    kept = sorted(path.name for path in ground.runs()[-1].glob("*.patch"))
+    assert kept == ["task-2-ask-1-1-unasked.patch", "task-2-plan-1-unasked.patch"]
+    assert all("+++ b/stray.txt" in (ground.runs()[-1] / name).read_text() for name in kept)
+
+
+def test_a_task_whose_command_does_not_succeed_afterwards_has_failed(make: Make) -> None:
+    ground = make()
+    ground.write("1p 2p", {
+        1: "verify: test -f task-1.txt && test ! -e task-2.txt\nMake the file of Task 1.",
+        2: "verify: echo no such thing >&2; exit 3\nMake the file of Task 2.",
+    })  # fmt: skip
+    ground.settle(reviewer=None)
+    said = ground.run()
+    assert said.code == 1, said.all
+    first, second = ground.summary()["tasks"]
+    log = ground.runs()[-1] / "task-2-execute-1-verify.log"
+    assert (first["status"], second["status"], second["errors"][0]["type"]) == ("done", "failed", "VerifyFailed")
+    assert second["errors"][0]["message"] == (
+        "`echo no such thing >&2; exit 3`, which must succeed afterwards, ended with exit code 3: no such thing "
+        f"(see {log})"
+    )
+    assert "no such thing" in log.read_text()
+    assert ground.history() == usual_history([1], rounds=0)
 
 
 def test_a_plan_that_is_too_short_is_asked_for_once_more(make: Make) -> None:

@@ -39,6 +39,10 @@ def test_a_block_runs_side_by_side_as_a_pool_and_is_reviewed_one_by_one(make: Ma
     assert ground.tidy()
     trees = {s.cwd for s in work}
     assert len(trees) == 4
+    asked = {
+        json.loads(log.read_text().splitlines()[0])["cwd"] for log in ground.runs()[-1].glob("task-*-execute-1.log")
+    }
+    assert asked == trees
     assert {s.cwd for s in fixes} == {str(ground.repo)}
     summary = ground.summary()
     assert (summary["completed"], summary["failed"], summary["not_started"]) == ([1, 2, 3, 4], [], [])
