@@ -90,7 +90,7 @@ class Ground:
             given["review_command"] = list(command)
         lines = ["[plan]", *(f"{name} = {json.dumps(value)}" for name, value in given.items())]
         lines += ["[agents.scripted]", f"program = {json.dumps(AGENT[0])}", f'prompt = "{prompt}"']
-        file = ["--prompt-file", "PROMPT"] if prompt == "file" else []
+        file = ["--prompt-file", "PROMPT", "REPO"] if prompt == "file" else []
         lines += [f"{phase} = {json.dumps([*AGENT[1:], phase, *file])}" for phase in ("plan", "execute", "address")]
         self.config.write_text("\n".join(lines) + "\n")
 

@@ -26,7 +26,7 @@ def test_a_block_runs_side_by_side_as_a_pool_and_is_reviewed_one_by_one(make: Ma
     third = {"execute:1": [["wait_for", mark], *made], "plan:3": [["write", mark, ""], *HOLD["plan"]]}
     ground.agents.set({**HOLD, **third})  # a pool: the third does not wait for the first two
     ground.write(ONE_BLOCK)
-    ground.settle(max_parallel=2)
+    ground.settle(max_parallel=2, prompt="file")
     said = ground.run()
     assert (said.code, said.err) == (0, ""), said.all
     work, fixes = ground.spans("plan", "execute"), ground.spans("address")
@@ -39,10 +39,8 @@ def test_a_block_runs_side_by_side_as_a_pool_and_is_reviewed_one_by_one(make: Ma
     assert ground.tidy()
     trees = {s.cwd for s in work}
     assert len(trees) == 4
-    asked = {
-        json.loads(log.read_text().splitlines()[0])["cwd"] for log in ground.runs()[-1].glob("task-*-execute-1.log")
-    }
-    assert asked == trees
+    heads = [json.loads(log.read_text().splitlines()[0]) for log in ground.runs()[-1].glob("task-*-execute-1.log")]
+    assert {(head["cwd"], head["argv"][-1]) for head in heads} == {(tree, tree) for tree in trees}
     assert {s.cwd for s in fixes} == {str(ground.repo)}
     summary = ground.summary()
     assert (summary["completed"], summary["failed"], summary["not_started"]) == ([1, 2, 3, 4], [], [])
