@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from plans.conftest import Make
-from plans.ground import processes_with, until
+from plans.ground import processes_with, until, usual_history
 
 FINE = [["write", "task-{task}.txt", "made by task {task}\n"]]
 HELD, HUNG, ALIVE = "6543210.25", "6543210.5", "6543210.75"
@@ -139,6 +139,23 @@ def test_an_edit_outside_of_the_work_tree_is_refused_and_left_to_be_looked_at(ma
     assert ground.run().code == 0
     assert sorted(ground.files()) == ["README", "task-1.txt", "task-2.txt"]
     assert ground.tidy()
+
+
+def test_the_record_of_a_run_that_an_agent_deletes_is_missed_at_once(make: Make) -> None:
+    ground = make({"execute:1": [*FINE, ["git", "clean", "-qfdx"]], "execute": FINE})
+    ground.write("1 2")
+    ground.settle(reviewer=None)
+    said = ground.run()
+    assert said.code == 1, said.all
+    first, second = ground.summary()["tasks"]
+    assert (first["status"], second["status"]) == ("failed", "not started")
+    assert first["errors"][0]["message"].startswith(
+        f"the agent deleted the state folder {ground.repo}/.weft, and with it the record of this run (what was committed"
+    )
+    assert ground.tidy()
+    ground.agents.set({"plan": [["print", "a plan"]], "execute": FINE})
+    assert ground.run().code == 0
+    assert ground.history() == usual_history([1, 2], rounds=0)
 
 
 def test_a_repository_that_an_agent_deletes_is_an_error_and_not_a_crash(make: Make) -> None:

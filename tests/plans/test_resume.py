@@ -339,6 +339,33 @@ def test_what_an_interrupted_agent_left_is_kept_as_a_patch(make: Make) -> None:
     assert ground.tidy()
 
 
+def test_a_run_goes_on_only_on_its_branch_and_what_was_committed_since_is_kept(make: Make) -> None:
+    ground = make({**SCRIPT, "execute": [["write", "half.txt", "half\n"], ["wait_for", "/nonexistent/never"]]})
+    ground.write("1")
+    process = ground.start_run()
+    until((ground.repo / "half.txt").exists)
+    kill(process)
+    ground.git("switch", "-q", "-c", "other")
+    ground.agents.set(SCRIPT)
+    said = ground.run()
+    assert (said.code, said.out) == (1, "")
+    assert said.err == (
+        "weft: this run was interrupted on branch main, and other is checked out now\n"
+        "hint: `git switch main`, and run again; or begin anew with `weft plan reset`\n"
+    )
+    ground.git("switch", "-q", "main")
+    (ground.repo / "mine.txt").write_text("mine\n")
+    ground.git("add", "mine.txt")
+    ground.git("commit", "-q", "-m", "mine")
+    tip = ground.git("rev-parse", "main").strip()
+    said = ground.run()
+    assert said.code == 0, said.all
+    assert f"is kept in {ground.runs()[-1]}/task-1-execute-1-left.patch and on branch weft/left-{tip[:12]})" in said.out
+    assert ground.history() == usual_history([1])
+    assert ground.branches() == ["main", "other", f"weft/left-{tip[:12]}"]
+    assert ground.git("log", "-1", "--format=%s", f"weft/left-{tip[:12]}") == "mine\n"
+
+
 def test_other_commands_know_the_run_of_a_plan(ground: Ground) -> None:
     ground.write("1")
     assert ground.run().code == 0

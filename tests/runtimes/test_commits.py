@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from agents.scripted import git_environment
 from runtimes.repositories import Sandbox
@@ -74,6 +75,45 @@ async def test_commits_that_an_agent_made_stay_and_the_rest_follows(sandbox: San
     assert sandbox.subjects("weft/r1/task-1") == ["first", "by itself", "the rest"]
     assert await commit_all(sandbox.repository, tree, "again", base=base) == sandbox.commit("weft/r1/task-1")
     assert sandbox.subjects("weft/r1/task-1") == ["first", "by itself", "the rest"]
+
+
+@pytest.mark.parametrize("switch", [("switch", "-q", "-c", "elsewhere"), ("switch", "-q", "--detach")])
+async def test_commits_made_elsewhere_in_the_repositorys_own_tree_come_onto_its_branch(
+    sandbox: Sandbox, switch: tuple[str, ...]
+) -> None:
+    base = sandbox.commit()
+    own = structs.replace(sandbox.repository.tree, branch="main")
+    sandbox.git(*switch)
+    sandbox.write({"a.txt": "first\n"})
+    sandbox.git("commit", "-qam", "by itself")
+    sandbox.write({"new.txt": "n\n"})
+    await committed(sandbox, own, base, "the rest")
+    assert sandbox.subjects("main") == ["first", "by itself", "the rest"]
+    assert (sandbox.git("branch", "--show-current"), sandbox.status()) == ("main", [])
+
+
+async def test_nothing_that_was_there_before_goes_from_the_repositorys_own_branch(sandbox: Sandbox) -> None:
+    sandbox.git("branch", "old")
+    sandbox.write({"a.txt": "mine\n"})
+    sandbox.git("commit", "-qam", "mine")
+    base = sandbox.commit()
+    own = structs.replace(sandbox.repository.tree, branch="main")
+    sandbox.write({"a.txt": "the task's\n"})
+    sandbox.git("commit", "-qa", "--amend", "-m", "rewritten")
+    await committed(sandbox, own, base, "the task")
+    assert sandbox.subjects("main") == ["first", "mine", "the task"]
+    assert (sandbox.top / "a.txt").read_text() == "the task's\n"
+    assert sandbox.status() == []
+    base = sandbox.commit()
+    sandbox.git("switch", "-q", "old")
+    with pytest.raises(GitError) as caught:
+        await commit_all(sandbox.repository, own, "the task", base=base)
+    assert (caught.value.type, caught.value.message, caught.value.hint) == (
+        "OtherBranch",
+        "the agent has left branch main for old, which does not go on from there",
+        "look at it; what is to stay of it must come onto main",
+    )
+    assert (sandbox.commit("main"), sandbox.subjects("old")) == (base, ["first"])
 
 
 @pytest.mark.parametrize("switch", [("switch", "-q", "-c", "elsewhere"), ("switch", "-q", "--detach")])

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from runtimes.repositories import Sandbox
 from weft.runtimes import worktrees
@@ -192,11 +193,31 @@ async def test_the_repositorys_own_tree_is_put_back_without_its_ignored_files(sa
     base = sandbox.commit()
     sandbox.write({"a.txt": "changed\n", "new.txt": "n\n", "local.env": "secret\n", ".weft/state/journal": "j\n"})
     sandbox.git("commit", "-qam", "by itself")
-    await reset_worktree(sandbox.repository, sandbox.repository.tree, base)
+    tip = sandbox.commit()
+    left = await reset_worktree(sandbox.repository, sandbox.repository.tree, base)
     assert (sandbox.commit(), sandbox.status()) == (base, [])
+    assert left == f"weft/left-{tip[:12]}"  # whose commits these were, nobody can tell
+    assert sandbox.commit(left) == tip
     assert (sandbox.top / "local.env").read_text() == "secret\n"
     assert (sandbox.top / ".weft/state/journal").read_text() == "j\n"
     assert not (sandbox.top / "new.txt").exists()
+
+
+async def test_the_repositorys_own_tree_comes_back_to_its_branch_and_another_branch_stays(sandbox: Sandbox) -> None:
+    base = sandbox.commit()
+    sandbox.git("switch", "-q", "-c", "other")
+    sandbox.write({"precious.txt": "p\n"})
+    sandbox.git("add", "-A")
+    sandbox.git("commit", "-qm", "precious")
+    precious = sandbox.commit()
+    own = structs.replace(sandbox.repository.tree, branch="main")
+    assert await reset_worktree(sandbox.repository, own, base) is None
+    assert (sandbox.git("branch", "--show-current"), sandbox.commit(), sandbox.status()) == ("main", base, [])
+    assert sandbox.commit("other") == precious
+    sandbox.git("switch", "-q", "other")
+    sandbox.git("switch", "-q", "--detach")
+    await reset_worktree(sandbox.repository, own, base)
+    assert (sandbox.git("branch", "--show-current"), sandbox.commit()) == ("main", base)
 
 
 async def test_a_lock_of_a_dead_git_is_removed_and_that_of_a_living_one_is_not(sandbox: Sandbox) -> None:

@@ -50,6 +50,8 @@ class History(msgspec.Struct):
     """Those that have a work tree of their own."""
     shared: set[str] = set()
     """And those that share the repository's with others."""
+    branch: str | None = None
+    """The branch that the repository's own tree was on when something last looked."""
     owner: str | None = None
     """The task or review of which something may be in the repository's own tree."""
 
@@ -96,8 +98,11 @@ def _is_within(path: str, changed: dict[str, str]) -> bool:
 def _note(found: History, event: events.AttemptSucceeded, position: int) -> None:
     path = node_path(event.path)
     head, last = path.partition("/")[0], path.rpartition("/")[2]
-    if last in _PLACES:
+    if last in _PLACES or head.startswith("fork-"):
         place = msgspec.json.decode(event.output)
+        if place["path"] is None:
+            found.branch = place["branch"]
+    if last in _PLACES:
         found.began[head] = position
         found.bases[head] = place["base"]
         found.trees.discard(head)

@@ -135,6 +135,23 @@ def _refuse_unready(ready: Ready, *, allow_dirty: bool) -> None:
     _in_repository(ready, lambda repository: standing(repository, allow_dirty=allow_dirty))
 
 
+def _refuse_other_branch(ready: Ready, branch: str | None) -> None:
+    """Raise GitError when what was interrupted stands on another branch than the one that is checked out."""
+    from weft.runtimes.failures import GitError
+    from weft.runtimes.git import discover
+    from weft.runtimes.worktrees import checked_out
+
+    now = checked_out(Path(discover(ready.repo).gitdir))
+    if branch is None or now == branch:
+        return
+    hint = f"`git switch {branch}`, and run again; or begin anew with `weft plan reset`"
+    raise GitError(
+        f"this run was interrupted on branch {branch}, and {now or 'no branch'} is checked out now",
+        type="OtherBranch",
+        hint=hint,
+    )
+
+
 def _put_back(ready: Ready, base: str, kept: Path) -> None:
     """Put the repository's tree back to the commit `base` (empty: to the one it is at); what was in it is kept."""
     from weft.runtimes.gitstate import head
@@ -226,6 +243,8 @@ def _resumed(
     if done.issuperset(task.number for task in ready.tasks) and facts.finished in ("succeeded", "issues"):
         journal.close()
         return run_id, program, lambda: None, None
+    if facts.finished in ("", "waiting"):
+        _refuse_other_branch(ready, history.branch)
     anew = begins_anew(history, parts_of(ready.tasks, ready.config))
     changed |= {path: why for path, why in anew.paths.items() if path.partition("/")[0] not in changed}
     keeps = request.allow_dirty or not ready.config["commit"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.app.planning import PlanOutcome, Ready, unreviewed
-from weft.errors import EXIT_CAPPED, EXIT_FAILED, MachineError
+from weft.errors import EXIT_CAPPED, EXIT_FAILED, MachineError, NotFoundError
 from weft.fronts.plan.config import Command
 from weft.results import RunResult
 from weft.runtimes.failures import GitError
@@ -156,7 +156,10 @@ def orphans(ready: Ready, run_id: str | None) -> list[dict[str, Any]]:
 def used(store: Store, run_id: str) -> dict[str, Any]:
     """Tokens and cost in all sittings, as far as agents report them; None where none did."""
     tokens = cost = 0.0
-    reader = store.reader(run_id)
+    try:
+        reader = store.reader(run_id)
+    except NotFoundError:  # an agent has deleted the state folder
+        return {"tokens": None, "cost_usd": None}
     try:
         for batch in reader.read():
             for event in batch:

@@ -66,7 +66,9 @@ def _of_task(event: Event, path: str, group: str, rest: str) -> str | None:
         case events.AttemptStarted() if doing is not None:
             return f"{doing[1]} {event_words(event)}"
         case events.AttemptSucceeded() if doing is not None:
-            return f"{doing[1]} ended  {seconds(event.duration)}"
+            kept = _output(event).get("patch")
+            told = f" (what was there and not the task's is kept in {kept})" if kept else ""
+            return f"{doing[1]} ended  {seconds(event.duration)}{told}"
         case events.AttemptSucceeded():
             return _came_of(step, _output(event))
         case events.AttemptFailed() if event.error.type != "Skipped":

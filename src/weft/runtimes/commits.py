@@ -31,7 +31,7 @@ from weft.runtimes.gitstate import (
     split,
     write_contents,
 )
-from weft.runtimes.worktrees import release_locks
+from weft.runtimes.worktrees import checked_out, release_locks
 
 _NOBODY = {
     f"GIT_{role}_{what}": value
@@ -65,19 +65,22 @@ async def commit_all(
     """Commit what a task that began at the commit `base` left in `tree`; the tip, None when it changed nothing.
 
     Commits that an agent made by itself stay; on another branch or a detached HEAD, they come onto the tree's own
-    branch. `before` (from `contents`) is what was in the tree when the task began: only what differs from it is
-    committed; a file that was changed before *and* by the task raises GitError (`DirtyTree`). `author` is name and
-    address (else who git says commits here), `when` Unix time.
+    branch. In the repository's own tree nothing that was there at `base` goes: an agent that has rewritten its past
+    there has made one commit, and one that has left for another history raises GitError (`OtherBranch`). `before`
+    (from `contents`) is what was in the tree when the task began: only what differs from it is committed; a file that
+    was changed before *and* by the task raises GitError (`DirtyTree`). `author` is name and address (else who git says
+    commits here), `when` Unix time.
     """
     now = await head(repository, tree)
+    start = await starting(repository, tree, base)
     with repository.scratch() as index:
         tree_id = await write_contents(repository, tree, now, index)
         if before is not None:
-            tree_id = await _only_changed(repository, base, now, before, tree_id)
-        tip = now
-        if tree_id != await repository.ask("rev-parse", f"{now}^{{tree}}"):
+            tree_id = await _only_changed(repository, base, start, before, tree_id)
+        tip = start
+        if tree_id != await repository.ask("rev-parse", f"{start}^{{tree}}"):
             text = message.encode("utf-8", "replace")
-            tip = await _commit(repository, tree_id, [now], text, _who(repository, author, when))
+            tip = await _commit(repository, tree_id, [start], text, _who(repository, author, when))
         release_locks(repository, tree)
         await _point(repository, tree, now, tip)
         if before is None:
@@ -85,6 +88,24 @@ async def commit_all(
         else:  # what the user has staged stays staged
             await _update_index(repository, tree, None, await changes(repository, base, tip))
     return None if tip == base else tip
+
+
+async def starting(repository: Repository, tree: Tree, base: str) -> str:
+    """The commit on which what a task left in `tree` is a change. Raises GitError (`OtherBranch`)."""
+    now, branch = await head(repository, tree), tree.branch
+    if tree.gitdir != repository.tree.gitdir:  # folding sees to it
+        return now
+    on = checked_out(Path(tree.gitdir))
+    kept = base if branch is None or on == branch else await commit_of(repository, branch)
+    if kept is not None and await _is_ancestor(repository, base, now) and await _is_ancestor(repository, kept, now):
+        return now
+    if on == branch:
+        return base
+    raise GitError(
+        f"the agent has left branch {branch} for {on or 'no branch'}, which does not go on from there",
+        type="OtherBranch",
+        hint=f"look at it; what is to stay of it must come onto {branch}",
+    )
 
 
 async def _only_changed(repository: Repository, base: str, now: str, before: str, after: str) -> str:

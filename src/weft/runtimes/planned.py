@@ -61,11 +61,11 @@ async def repository_of(ctx: AttemptContext, settings: Mapping[str, Any]) -> Rep
 
 
 def tree_of(repository: Repository, place: Mapping[str, Any]) -> Tree:
-    """The work tree that `plan:tree` or `plan:head` spoke of."""
+    """The work tree that `plan:tree` or `plan:head` spoke of, with the branch that it was on then."""
     from weft.runtimes.git import Tree
 
     if place["path"] is None:
-        return repository.tree
+        return Tree(repository.tree.path, repository.tree.gitdir, place["branch"])
     return Tree(place["path"], place["gitdir"], place["branch"])
 
 
@@ -164,11 +164,13 @@ class Agent:
     ) -> Output:
         place = settings["place"]
         try:
+            _refuse_lost_state(repository, Path(settings["state"]))
             await _refuse_outside(repository, before)
             if settings["read_only"]:
                 patch = await _put_back(ctx, repository, settings, "unasked") or patch
             _judge(ran, settings)
             if not settings["read_only"]:
+                await _refuse_other_branch(repository, place)
                 await _refuse_undeclared(repository, settings)
                 await _verify(ctx, settings)
         except AttemptError as error:
@@ -221,7 +223,9 @@ def _write_prompt(file: Path, text: str) -> None:
 
 
 async def _put_back(ctx: AttemptContext, repository: Repository, settings: Mapping[str, Any], why: str) -> str | None:
-    """Take back what is in the tree without an end on record; it is kept as a patch, whose name is returned."""
+    """Take back what is in the tree without an end on record. It is kept as a patch, and commits on a branch: where, is
+    returned.
+    """
     from weft.runtimes.gitstate import changes, contents, named
     from weft.runtimes.worktrees import reset_worktree, save_patch
 
@@ -238,8 +242,8 @@ async def _put_back(ctx: AttemptContext, repository: Repository, settings: Mappi
         return None
     file = _unused(f"{settings['transcript']}-{ctx.attempt}-{why}", ".patch")
     kept = await save_patch(repository, tree, base, file)
-    await reset_worktree(repository, tree, base)
-    return str(file) if kept else None
+    left = await reset_worktree(repository, tree, base)
+    return " and on branch ".join(str(each) for each in (kept and file, left) if each) or None
 
 
 class Watch:
@@ -281,6 +285,20 @@ async def _footprint(repository: Repository, place: Mapping[str, Any], guarded: 
     if place["path"] is None:
         return guarded
     return msgspec.structs.replace(await footprint(repository), guarded=guarded)
+
+
+def _refuse_lost_state(repository: Repository, state: Path) -> None:
+    """As `git clean -fdx` does it. The folder is made anew: what is written there later must stay invisible to git."""
+    from weft.runtimes.git import make_state
+
+    if (state / ".gitignore").exists() and (state / "runs").is_dir():
+        return
+    make_state(state, repository.place)
+    raise AttemptError(
+        f"the agent deleted the state folder {state}, and with it the record of this run",
+        type="OutsideWrite",
+        hint="what was committed stays; forbid it to delete ignored files, and begin anew",
+    )
 
 
 async def _refuse_outside(repository: Repository, before: Footprint | Guarded) -> None:
@@ -334,6 +352,13 @@ def _failed(message: str, kind: str, ran: Ran) -> AttemptError:
     said = end_of(ran.stderr.strip() or ran.stdout.strip(), 600)
     hint = f"see {ran.transcript}" if ran.transcript else None
     return AttemptError(f"{message}: {said}" if said else message, type=kind, retryable=True, hint=hint)
+
+
+async def _refuse_other_branch(repository: Repository, place: Mapping[str, Any]) -> None:
+    from weft.runtimes.commits import starting
+
+    if not place.get("shared"):
+        await starting(repository, tree_of(repository, place), place["base"])
 
 
 async def _refuse_undeclared(repository: Repository, settings: Mapping[str, Any]) -> None:

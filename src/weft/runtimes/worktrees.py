@@ -13,7 +13,7 @@ from pathlib import Path
 
 from weft.runtimes.failures import GitError
 from weft.runtimes.git import Place, Repository, Tree, checked_branch, checked_commit
-from weft.runtimes.gitstate import commit_of, contents, outside_state
+from weft.runtimes.gitstate import commit_of, contents, head, outside_state
 
 TRIES = 4
 """How often a work tree is tried when another git holds a lock."""
@@ -111,7 +111,7 @@ def worktrees_at(place: Place, branches: str = "weft/", folder: Path | None = No
     found = []
     for admin in _admins(place):
         path = _path_of(admin)
-        branch = _checked_out(admin)
+        branch = checked_out(admin)
         if path and ((branch or "").startswith(branches) or (inside and path.startswith(inside))):
             found.append(Tree(path, str(admin), branch))
     return tuple(sorted(found, key=lambda tree: tree.path))
@@ -137,19 +137,21 @@ async def save_patch(repository: Repository, tree: Tree, base: str, file: Path) 
     return True
 
 
-async def reset_worktree(repository: Repository, tree: Tree, commit: str) -> None:
+async def reset_worktree(repository: Repository, tree: Tree, commit: str) -> str | None:
     """Make a work tree and its branch what they were at `commit`; everything else in it is gone after that.
 
-    In a task's own work tree ignored files go too. In the repository's they stay, as does the state folder. Whoever
-    wants to keep what is there calls `save_patch` before. Raises GitError.
+    In a task's own work tree ignored files go too. In the repository's they stay, as does the state folder; and commits
+    that came since, which may be the user's, are kept on a branch whose name is returned. Whoever wants to keep what
+    was not committed calls `save_patch` before. Raises GitError.
     """
     checked_commit(commit)
     own = tree.gitdir != repository.tree.gitdir
+    left = None if own else await _keep_commits(repository, tree, commit)
     release_locks(repository, tree)
     if own:
         write_link(tree)
     _end_unfinished(Path(tree.gitdir))
-    if tree.branch is not None:
+    if tree.branch is not None and checked_out(Path(tree.gitdir)) != tree.branch:
         await repository.call("symbolic-ref", "HEAD", f"refs/heads/{tree.branch}", tree=tree)
     await repository.call("update-ref", "-m", "weft: back to where the task began", "HEAD", commit, tree=tree)
     code, _, _ = await repository.result("read-tree", "--reset", "-u", commit, tree=tree)
@@ -158,6 +160,20 @@ async def reset_worktree(repository: Repository, tree: Tree, commit: str) -> Non
         await repository.call("read-tree", "--reset", "-u", commit, tree=tree)
     more = ("-x",) if own else ()
     await repository.call("clean", "-ffdq", *more, "--", *outside_state(repository), tree=tree)
+    return left
+
+
+async def _keep_commits(repository: Repository, tree: Tree, commit: str) -> str | None:
+    """The commits of the branch that a reset to `commit` would lose, on a branch of their own; its name."""
+    now = await commit_of(repository, tree.branch) if tree.branch is not None else await head(repository, tree)
+    if now is None or now == commit:
+        return None
+    code, _, _ = await repository.result("merge-base", "--is-ancestor", now, commit)
+    if code == 0:
+        return None
+    left = f"weft/left-{now[:12]}"
+    await repository.call("update-ref", "-m", "weft: what came since a task began", f"refs/heads/{left}", now)
+    return left
 
 
 def _end_unfinished(gitdir: Path) -> None:
@@ -178,7 +194,7 @@ def release_locks(repository: Repository, tree: Tree) -> tuple[str, ...]:
     looked at, the lock stays.
     """
     locks = [Path(tree.gitdir) / "index.lock", Path(tree.gitdir) / "HEAD.lock"]
-    branch = tree.branch or _checked_out(Path(tree.gitdir))
+    branch = tree.branch or checked_out(Path(tree.gitdir))
     if branch is not None:
         locks.append(Path(repository.place.common) / "refs/heads" / f"{branch}.lock")
     locks = [lock for lock in locks if os.path.lexists(lock)]
@@ -220,7 +236,8 @@ def _at_work(repository: Repository, cwd: str) -> bool:
     return Path(cwd).is_relative_to(tree.path) or Path(cwd).is_relative_to(tree.gitdir)
 
 
-def _checked_out(gitdir: Path) -> str | None:
+def checked_out(gitdir: Path) -> str | None:
+    """The branch that a work tree is on, by its HEAD. Runs no program."""
     with suppress(OSError):
         ref = (gitdir / "HEAD").read_text("utf-8", "surrogateescape").strip()
         if ref.startswith("ref: refs/heads/"):
