@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from plans.conftest import Make
-from plans.ground import Ground, usual_history
+from plans.ground import USUAL, Ground, usual_history
 from weft.text.findings import read_review
 
 SAME_LINE = {
@@ -80,6 +81,20 @@ def test_siblings_of_a_failed_task_are_folded_and_reviewed_and_the_run_stops_the
     assert again[0] == ("execute", 2)  # its plan stands
     assert ground.history() == usual_history([1, 3, 2, 4])
     assert "half.txt" not in ground.files()
+    assert ground.tidy()
+
+
+def test_a_failed_task_whose_work_tree_somebody_has_deleted_begins_in_a_new_one(make: Make) -> None:
+    ground = make({"execute:2": [["exit", 1]]})
+    ground.write("1p 2p")
+    ground.settle(reviewer=None)
+    assert ground.run().code == 1
+    (tree,) = ground.worktrees()
+    shutil.rmtree(tree)
+    ground.agents.set(USUAL)
+    said = ground.run()
+    assert said.code == 0, said.all
+    assert ground.history() == usual_history([1, 2], rounds=0)
     assert ground.tidy()
 
 

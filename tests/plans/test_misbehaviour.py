@@ -141,6 +141,25 @@ def test_an_edit_outside_of_the_work_tree_is_refused_and_left_to_be_looked_at(ma
     assert ground.tidy()
 
 
+def test_an_agent_that_leaves_for_another_branch_moves_no_branch(make: Make) -> None:
+    ground = make({"execute": [["git", "switch", "-q", "old"], *FINE]})
+    ground.git("switch", "-q", "-c", "old")
+    ground.git("commit", "-q", "--allow-empty", "-m", "precious")
+    ground.git("switch", "-q", "main")
+    ground.git("commit", "-q", "--allow-empty", "-m", "mine")
+    ground.write("1")
+    ground.settle(reviewer=None)
+    said = ground.run()
+    assert said.code == 1, said.all
+    (error,) = ground.summary()["tasks"][0]["errors"]
+    assert error["type"] == "OtherBranch"
+    assert error["message"].startswith("the agent has left branch main for old, which does not go on from there (")
+    assert "; its changes are kept in " in error["message"]
+    assert (ground.history(), ground.git("status", "--porcelain")) == (["mine"], "")
+    assert ground.git("branch", "--show-current") == "main\n"
+    assert ground.git("log", "-1", "--format=%s", "old") == "precious\n"
+
+
 def test_the_record_of_a_run_that_an_agent_deletes_is_missed_at_once(make: Make) -> None:
     ground = make({"execute:1": [*FINE, ["git", "clean", "-qfdx"]], "execute": FINE})
     ground.write("1 2")

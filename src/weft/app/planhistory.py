@@ -11,7 +11,7 @@ other settings), somebody else would find it there: then it is taken out before 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -46,8 +46,8 @@ class History(msgspec.Struct):
     """When it last has committed or folded."""
     bases: dict[str, str] = {}
     """The commits at which they began."""
-    trees: set[str] = set()
-    """Those that have a work tree of their own."""
+    trees: dict[str, tuple[str, str]] = {}
+    """Those that have a work tree of their own: its path, and where git keeps it."""
     shared: set[str] = set()
     """And those that share the repository's with others."""
     branch: str | None = None
@@ -86,7 +86,7 @@ def history_of(journal: Journal | JournalReader) -> History:
                 _note(found, event, position)
             elif isinstance(event, events.AttemptStarted | events.AttemptFailed):
                 head, _, last = node_path(event.path).partition("/")[0], "", event.path.rpartition("/")[2]
-                if last in _AGENTS and head not in found.trees | found.shared:
+                if last in _AGENTS and head not in found.trees and head not in found.shared:
                     found.owner = head if isinstance(event, events.AttemptStarted) else None
     return found
 
@@ -105,10 +105,10 @@ def _note(found: History, event: events.AttemptSucceeded, position: int) -> None
     if last in _PLACES:
         found.began[head] = position
         found.bases[head] = place["base"]
-        found.trees.discard(head)
+        found.trees.pop(head, None)
         found.shared.discard(head)
         if place["path"] is not None:
-            found.trees.add(head)
+            found.trees[head] = (place["path"], place["gitdir"])
         elif place.get("shared"):
             found.shared.add(head)
     elif last in _MOVES:
@@ -127,8 +127,8 @@ class Anew(msgspec.Struct, frozen=True):
     base: str | None = None
 
 
-def begins_anew(history: History, parts: Sequence[Segment]) -> Anew:
-    """What is put aside when a run goes on with these segments."""
+def begins_anew(history: History, parts: Sequence[Segment], gone: Collection[str] = ()) -> Anew:
+    """What is put aside when a run goes on with these segments; the work trees of tasks in `gone` are not there now."""
     anew: dict[str, str] = {}
     order = [head for part in parts for kind in ("task", "review") for head in _heads(kind, part)]
     left = [head for head in order if head not in history.well]
@@ -136,13 +136,16 @@ def begins_anew(history: History, parts: Sequence[Segment]) -> Anew:
     for position, head in enumerate(left):
         failed = head in history.failed
         why = "it failed" if failed else "the branch has moved"
-        gone = failed or position > 0 or _is_stale(history, head)
+        aside = failed or position > 0 or _is_stale(history, head)
         if head.startswith("review-"):
-            if gone and head in history.bases:
+            if aside and head in history.bases:
                 anew[f"{head}/phase" if f"{head}/fold" in history.well else head] = why
             elif head in history.passed_over:  # else what it was told then would hold, whatever its task does now
                 anew[head] = "its task had failed"
-        elif head in history.bases and head not in history.trees | history.shared and (gone or head not in alone):
+        elif head in history.trees:
+            if head in gone:
+                anew[f"{head}/place"] = "its work tree is gone"
+        elif head in history.bases and head not in history.shared and (aside or head not in alone):
             anew[f"{head}/place"] = why
     owner = history.owner
     if owner is None or (left[:1] == [owner] and not any(path.partition("/")[0] == owner for path in anew)):

@@ -245,7 +245,12 @@ def _resumed(
         return run_id, program, lambda: None, None
     if facts.finished in ("", "waiting"):
         _refuse_other_branch(ready, history.branch)
-    anew = begins_anew(history, parts_of(ready.tasks, ready.config))
+    gone = {
+        head
+        for head, (path, gitdir) in history.trees.items()
+        if not (Path(path).is_dir() and Path(gitdir, "HEAD").is_file())
+    }
+    anew = begins_anew(history, parts_of(ready.tasks, ready.config), gone)
     changed |= {path: why for path, why in anew.paths.items() if path.partition("/")[0] not in changed}
     keeps = request.allow_dirty or not ready.config["commit"]
     if facts.finished not in ("", "waiting"):  # what waits has its work in the tree

@@ -86,7 +86,7 @@ def _task(ready: Ready, result: RunResult, number: int, title: str | None) -> di
     place = output.get("place") or _output(result.nodes.get(f"task-{number}/place"))
     last = _output(review).get("review") or _output(_last_rounds(result, number))
     state = "done" if done else _state(work, review, errors)
-    kept = state != "done" and place.get("path") is not None
+    kept = state != "done" and place.get("path") is not None and Path(place["path"]).is_dir()
     return {
         "task": number,
         "title": title,

@@ -242,12 +242,12 @@ class Repository:
                 type="Missing",
                 hint="restore it from a clone or a backup; the files of the work tree are untouched by us",
             )
+        if not os.path.isdir(tree.path):  # noqa: PTH112 - as above
+            raise GitError(f"the work tree {tree.path} is gone", type="Missing", hint="something has deleted it")
         if not os.path.isfile(os.path.join(tree.gitdir, "HEAD")):  # noqa: PTH113, PTH118 - as above
             raise GitError(
                 f"git no longer knows the work tree {tree.path}", type="Missing", hint="its files are still there"
             )
-        if not os.path.isdir(tree.path):  # noqa: PTH112 - as above
-            raise GitError(f"the work tree {tree.path} is gone", type="Missing", hint="something has deleted it")
         if set(os.listdir(self._view)) & {"hooks", "config.worktree", "commondir"}:  # noqa: PTH208 - as above
             raise GitError("somebody has written into the private view of the repository", type="Missing")
         if (self._view / "config").read_bytes() != self._config:

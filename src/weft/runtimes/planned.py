@@ -97,11 +97,13 @@ class NewTree:
     async def run(self, ctx: AttemptContext, settings: Mapping[str, Any], given: object) -> object:
         """`{branch, base, path, gitdir, before}`. One that an interrupted attempt has made is taken over, as new."""
         from weft.runtimes.gitstate import commit_of
-        from weft.runtimes.worktrees import add_worktree, list_worktrees, reset_worktree
+        from weft.runtimes.worktrees import add_worktree, list_worktrees, remove_worktree, reset_worktree
 
         repository = await repository_of(ctx, settings)
         base, branch, path = settings["base"], settings["branch"], Path(settings["path"])
         there = [tree for tree in list_worktrees(repository, branch) if tree.branch == branch]
+        if there and not Path(there[0].path).is_dir():  # noqa: ASYNC240 - as below; somebody has deleted the folder
+            await remove_worktree(repository, there.pop())
         if there and there[0].path == str(path.resolve()):  # noqa: ASYNC240 - one look at a local folder
             tree = there[0]
             await reset_worktree(repository, tree, base)
