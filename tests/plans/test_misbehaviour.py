@@ -27,7 +27,7 @@ FORMS: dict[int, list[list[Any]]] = {
     9: [*FINE, ["print_raw", "\x1b]0;owned\x07\x1b[2J\x1b[31mred\n"], ["error", "\x1b[2Joops"]],
     10: [*FINE, ["delete_git"]],
     11: [*FINE, ["damage_index"]],
-    12: FINE,
+    12: [*FINE, ["git", "update-ref", "refs/remotes/origin/main", "HEAD"]],
 }
 
 

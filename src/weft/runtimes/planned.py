@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from weft.runtimes.planted import Footprint, Guarded
 
 
+_NOBODYS = ("refs/heads/weft/", "refs/remotes/", "refs/prefetch/")
+"""Refs that may move while agents work: tasks' own, and what editors and `git fetch` bring up to date on their own."""
+
+
 def _spec(kind: str, doc: str) -> KindSpec:
     return KindSpec(kind=kind, settings=(), doc=doc, takes_input=False)
 
@@ -314,7 +318,7 @@ async def _refuse_outside(repository: Repository, before: Footprint | Guarded) -
         outside = Outside(plants=await planted(repository, guarded))
     else:
         guarded = before.guarded
-        outside = await changed_outside(repository, before, own=("refs/heads/weft/",))
+        outside = await changed_outside(repository, before, own=_NOBODYS)
     if not outside:
         return
     left = await asyncio.to_thread(restore, guarded, outside.plants)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from weft.fronts.plan.compile import BASE, CAP, Setting, compile_plan
+from weft.fronts.plan.compile import BASE, CAP, Setting, compile_plan, message_of
 from weft.fronts.plan.config import settle_config
 from weft.fronts.plan.document import require_plan
 from weft.graph.model import Node, walk_paths
@@ -68,3 +68,8 @@ def test_patterns_dismiss_unless_nothing_is_dismissed(dismiss: str, count: int) 
         if path.endswith("/findings"):
             assert len(node.work.settings["value"].patterns) == count  # type: ignore[union-attr]
     assert any(path.endswith("/ask") for path in found) == (dismiss == "agent")
+
+
+def test_the_message_of_a_commit_is_one_harmless_line() -> None:
+    plan = require_plan(Source("plan.md", "## Task 1: Red \x1b[31m\nA.\n\n## Task 2\n\nMake it.\nMore.\n"))
+    assert [message_of(task) for task in plan.tasks] == ["Task 1: Red \ufffd[31m\n", "Task 2: Make it.\n"]

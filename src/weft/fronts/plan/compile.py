@@ -29,6 +29,7 @@ from weft.graph.hazards import Access, hazard_edges
 from weft.graph.model import Graph, Node
 from weft.graph.work import Constant, Evaluable, LeafWork, LoopWork, ParallelWork, Program, Work
 from weft.policy import Retry
+from weft.text.source import harmless
 from weft.values import digest
 
 ATTEMPTS_OF_A_SHORT_PLAN = 2
@@ -361,7 +362,7 @@ class _Compiler:
 def message_of(task: Task) -> str:
     """The message of the commit of phase 2."""
     first = task.title or next((line for line in task.text.splitlines() if line.strip()), "")
-    return f"Task {task.number}: {first.strip()[:100]}\n"
+    return f"Task {task.number}: {harmless(first.strip())[:100]}\n"
 
 
 def known_tasks(plan: Mapping[str, str]) -> dict[int, str]:
