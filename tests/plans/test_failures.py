@@ -199,7 +199,9 @@ def test_a_reviewer_that_fails_is_not_mistaken_for_findings(make: Make) -> None:
     tasks = ground.summary()["tasks"]
     assert [t["status"] for t in tasks] == ["failed", "failed", "failed", "done"]
     assert [t["errors"][0]["type"] for t in tasks[:3]] == ["ReviewerFailed"] * 3
-    assert tasks[0]["errors"][0]["message"].startswith("the reviewer ended with exit code 3")
+    assert tasks[0]["errors"][0]["message"] == (
+        f"the reviewer ended with exit code 3 (see {ground.runs()[-1]}/task-1-review-1-1.log)"
+    )
     assert tasks[1]["errors"][0]["message"].startswith("the reviewer did not end within 4 s")
     assert ground.spans("address") == []
 

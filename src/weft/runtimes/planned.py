@@ -495,7 +495,8 @@ class Review:
         )
         failed = done.failed
         if failed is not None and not settings["pass_over"]:
-            raise AttemptError(failed, type="ReviewerFailed", retryable=True, hint=done.hint)
+            hint = done.hint or (done.transcript and f"see {done.transcript}")
+            raise AttemptError(failed, type="ReviewerFailed", retryable=True, hint=hint)
         return {"exit_code": done.exit_code, "output": "" if failed else done.output, "failed": failed}
 
 

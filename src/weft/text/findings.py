@@ -129,7 +129,7 @@ def read_review(exit_code: int | None, output: bytes | str) -> Review:
 
 def _raw_findings(text: str) -> tuple[list[Any], int]:
     """The findings in an output as they are written, and how many it says there are."""
-    if not text.strip():
+    if text.strip() in ("", "null"):  # as some languages write an empty list
         return [], 0
     for value in _json_values(text):
         read = _listed(value)
@@ -182,7 +182,7 @@ def _listed(value: Any) -> tuple[list[Any], int] | None:
         return None
     count = value.get("count")
     number = count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
-    lists = [value[key] for key in _LISTS if isinstance(value.get(key), list)]
+    lists = [value[key] or [] for key in _LISTS if key in value and isinstance(value[key], list | None)]
     if not lists and number is None:
         return None
     items = [item for items in lists for item in items]
