@@ -213,6 +213,11 @@ async def test_the_state_folder_ignores_itself_and_leads_nowhere(sandbox: Sandbo
     make_state(state, place)
     (state / "journal").write_text("j")
     assert sandbox.status() == []
+    for name in ("journal", ".gitignore"):
+        (state / name).unlink()
+    (state / "plans").mkdir()
+    make_state(state, place)
+    assert (state / ".gitignore").read_text() == "*\n"
     (sandbox.top / "link").symlink_to(sandbox.top.parent)
     with pytest.raises(GitError) as caught:
         make_state(sandbox.top / "link", place)

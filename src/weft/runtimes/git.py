@@ -52,6 +52,8 @@ _BRANCH = re.compile(r"(?!-)[^\x00-\x20\x7f~^:?*\[\\]+\Z")
 _BLANKED = re.compile(r"[\\*?\[ ]")
 _ESCAPED = r"\\\g<0>"
 """What has a meaning in a line of `info/exclude`."""
+_STATE = {"runs", "plans", "owner.lock", "history.db", "blobs"}
+"""What is in a state folder whose .gitignore somebody has deleted."""
 _LINKED = ("objects", "refs", "packed-refs", "logs", "worktrees", "shallow")
 _SWITCHED_OFF = (
     "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.untrackedCache=false", "core.sparseCheckout=false",
@@ -124,7 +126,7 @@ def make_state(folder: Path, place: Place) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (folder / ".gitignore").exists():
-            if any(folder.iterdir()):
+            if not {each.name for each in folder.iterdir()} <= _STATE:
                 raise GitError(f"{folder} has other files in it, and cannot be the state folder", hint=hint)
             (folder / ".gitignore").write_text("*\n")
     except OSError as error:
