@@ -13,6 +13,7 @@ import pytest
 from agents.scripted import git_environment
 from runtimes.repositories import Sandbox
 from weft.backends.children import Children
+from weft.errors import CannotCreateError
 from weft.runtimes.commits import commit_all, fold
 from weft.runtimes.failures import GitError
 from weft.runtimes.git import checked_branch, checked_commit, discover, make_state, open_repository
@@ -226,8 +227,9 @@ async def test_the_state_folder_ignores_itself_and_leads_nowhere(sandbox: Sandbo
         f"{sandbox.top}/link is a symbolic link",
         "give the folder it leads to as `state_dir`",
     )
-    with pytest.raises(GitError, match=r"cannot make .*: not a directory"):
+    with pytest.raises(CannotCreateError, match=r"cannot make .*: not a directory") as refused:
         make_state(sandbox.top / "a.txt" / "x", place)
+    assert refused.value.hint == "let it be written, or give another folder as `state_dir`"
     hint = "give a folder of its own as `state_dir`, like .weft"
     (sandbox.top / "src").mkdir()
     (sandbox.top / "src/a.py").write_text("a\n")

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from weft.errors import AttemptError
+from weft.errors import AttemptError, CannotCreateError, DeniedError
 from weft.runtimes.failures import GitError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def discover(folder: Path) -> Place:
 
 def make_state(folder: Path, place: Place) -> None:
     """Make the folder of the runs' own state, which ignores itself. Raises GitError when that leads elsewhere, or is
-    somebody else's: all that is in it is invisible to git from then on.
+    somebody else's: all that is in it is invisible to git from then on. Raises CannotCreateError or DeniedError.
     """
     if folder.is_symlink():
         raise GitError(
@@ -131,7 +131,8 @@ def make_state(folder: Path, place: Place) -> None:
             (folder / ".gitignore").write_text("*\n")
     except OSError as error:
         hint = "let it be written, or give another folder as `state_dir`"
-        raise GitError(f"cannot make {folder}: {(error.strerror or str(error)).lower()}", hint=hint) from None
+        kind = DeniedError if isinstance(error, PermissionError) else CannotCreateError
+        raise kind(f"cannot make {folder}: {(error.strerror or str(error)).lower()}", hint=hint) from None
 
 
 def _place(top: Path) -> Place:
