@@ -99,7 +99,9 @@ def test_fronts_do_not_know_each_other(path: Path) -> None:
 )
 def test_a_program_that_runs_without_weft_imports_itself_only(path: Path) -> None:
     own = ".".join(("weft", *path.relative_to(SOURCE).parent.parts))
-    assert {module for module, _ in imports(path, typing=False) if not module.startswith(f"{own}.")} == set()
+    asked_for = {"weft.cancellation"}  # by ctx.token, in functions of a workflow, which have Weft where they run
+    found = {module for module, _ in imports(path, typing=False) if not module.startswith(f"{own}.")}
+    assert found <= (asked_for if path.name == "calling.py" else set())
 
 
 def test_there_are_no_cycles_between_modules() -> None:
