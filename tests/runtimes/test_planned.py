@@ -6,8 +6,7 @@ import pytest
 
 from runtimes.repositories import Sandbox
 from weft.runtimes.agent import Ran
-from weft.runtimes.planned import Watch
-from weft.runtimes.planted import guard, planted, restore
+from weft.runtimes.planted import Watch, guard, planted, restore
 
 pytestmark = pytest.mark.anyio
 

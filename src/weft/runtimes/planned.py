@@ -15,8 +15,7 @@ All of them may be repeated: a crash between the act and its record finds the sa
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -150,6 +149,8 @@ class Agent:
         """`{text, duration, transcript, patch}`. Raises AttemptError: `AgentFailed`, `Timeout`, `OutsideWrite`,
         `UndeclaredWriteError`, `VerifyFailed`, and what keeps an agent from starting.
         """
+        from weft.runtimes.planted import Watch
+
         repository = await repository_of(ctx, settings)
         place = settings["place"]
         patch = await _put_back(ctx, repository, settings, "left")
@@ -250,36 +251,6 @@ async def _put_back(ctx: AttemptContext, repository: Repository, settings: Mappi
     kept = await save_patch(repository, tree, base, file)
     left = await reset_worktree(repository, tree, base)
     return " and on branch ".join(str(each) for each in (kept and file, left) if each) or None
-
-
-class Watch:
-    """What git runs, as it was when no agent was at work: what is planted is taken back to that.
-
-    Were each agent compared with how things were when *it* began, one that begins after another has planted something
-    would put the plant back, once the first has ended and the plant was removed.
-    """
-
-    def __init__(self) -> None:
-        self._running = 0
-        self._before: asyncio.Future[Guarded] | None = None
-
-    @contextmanager
-    def begin(self, repository: Repository) -> Iterator[asyncio.Future[Guarded]]:
-        """An agent is at work."""
-        import asyncio
-
-        from weft.runtimes.planted import guard
-
-        if self._running == 0 or self._before is None:
-            self._before = asyncio.ensure_future(asyncio.to_thread(guard, repository.place))
-        self._running += 1
-        try:
-            yield self._before
-        finally:
-            self._running -= 1
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
 
 async def _footprint(repository: Repository, place: Mapping[str, Any], guarded: Guarded) -> Footprint | Guarded:

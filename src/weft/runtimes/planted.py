@@ -16,15 +16,19 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from weft.errors import AttemptError
 from weft.runtimes.git import Place, Repository
 from weft.runtimes.gitstate import changes, contents
+
+if TYPE_CHECKING:
+    import asyncio
 
 MAX_KEPT = 1 << 20
 """Bytes of a file that can be put back; a larger one is only seen to have changed."""
@@ -99,6 +103,34 @@ def guard(place: Place) -> Guarded:
         if file is not None:
             kept[name] = file
     return Guarded(place.common, kept)
+
+
+class Watch:
+    """What git runs, as it was when no agent was at work: what is planted is taken back to that.
+
+    Were each agent compared with how things were when *it* began, one that begins after another has planted something
+    would put the plant back, once the first has ended and the plant was removed.
+    """
+
+    def __init__(self) -> None:
+        self._running = 0
+        self._before: asyncio.Future[Guarded] | None = None
+
+    @contextmanager
+    def begin(self, repository: Repository) -> Iterator[asyncio.Future[Guarded]]:
+        """An agent is at work."""
+        import asyncio
+
+        if self._running == 0 or self._before is None:
+            self._before = asyncio.ensure_future(asyncio.to_thread(guard, repository.place))
+        self._running += 1
+        try:
+            yield self._before
+        finally:
+            self._running -= 1
+
+    async def close(self) -> None:
+        """Nothing is held."""
 
 
 async def planted(repository: Repository, before: Guarded) -> tuple[Plant, ...]:
