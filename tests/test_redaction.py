@@ -145,7 +145,7 @@ def test_marks_hold_nothing_of_a_secret() -> None:
 
 def test_opening_without_the_secret_says_which() -> None:
     sealed, marks = VAULT.seal(SECRETS["TOKEN"])
-    with pytest.raises(ValidationError, match=r"^the secret 'TOKEN' is needed to read what was journaled$"):
+    with pytest.raises(ValidationError, match=r"^the secret 'TOKEN' is needed to read what was journaled\n"):
         Vault({"OTHER": "something"}).open(sealed, marks)
 
 
@@ -161,7 +161,7 @@ def test_a_mark_that_does_not_fit_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["", "short", "      ", "\n\n\n\n\n\n\n"])
 def test_a_secret_that_would_mask_ordinary_text_is_refused(text: str) -> None:
-    with pytest.raises(ValidationError, match=r"^the secret 'S' is shorter than 6 characters$"):
+    with pytest.raises(ValidationError, match=r"^the secret 'S' is shorter than 6 characters\n"):
         Vault({"S": text})
 
 

@@ -243,7 +243,7 @@ def test_found_files_are_read_when_a_format_is_given(attempt: Any, tree: Path, w
     assert list(opened) == whole
     assert opened[1] == whole[1]
     (tree / "b.json").write_text("200")
-    with pytest.raises(AttemptError, match=r"^the file 'b\.json' has changed since it was read$"):
+    with pytest.raises(AttemptError, match=r"^the file 'b\.json' has changed since it was read\n"):
         opened[1]
 
 
