@@ -9,7 +9,8 @@ import pytest
 import weft
 from weft.engine.records import Outputs
 from weft.engine.report import WAITING, Report
-from weft.event_types import Event
+from weft.errors import ErrorData
+from weft.event_types import AttemptFailed, AttemptSucceeded, Event, NodePlan, RunResumed, RunStarted
 from weft.results import NodeResult, RunResult
 
 
@@ -97,3 +98,30 @@ def test_a_result_is_put_together_once_and_only_when_more_than_its_status_is_ask
     assert collected == [1]
     with pytest.raises(AttributeError, match="'RunResult' object has no attribute 'nothing'"):
         result.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_what_a_sitting_does_not_have_comes_back_as_it_was() -> None:
+    def plan(*paths: str) -> tuple[NodePlan, ...]:
+        return tuple(NodePlan(path, "task", 0) for path in paths)
+
+    error = ErrorData("ValueError", "no")
+    report = _report(100)
+    for event in (
+        RunStarted(run="r", workflow="w", plan=plan("a", "b", "c"), at=1.0),
+        AttemptSucceeded("a", 1, 0.5, at=2.0),
+        AttemptFailed("b", error, 1, 0.5, at=3.0),
+        RunResumed(epoch=2, plan=plan("c"), at=4.0),
+        AttemptSucceeded("c", 1, 0.5, at=5.0),
+    ):
+        report.add(event)
+    assert report.nodes.keys() == {"c"}
+    assert report.errors == {}
+    report.add(RunResumed(epoch=3, plan=plan("a", "b", "c"), at=6.0))
+    assert {path: node.status for path, node in report.nodes.items()} == {
+        "a": "succeeded",
+        "b": "failed",
+        "c": "succeeded",
+    }
+    assert report.errors == {"b": (error, 1)}
+    report.add(RunResumed(epoch=4, plan=plan("a", "b"), changed={"a": "changed"}, at=7.0))
+    assert {path: node.status for path, node in report.nodes.items()} == {"a": "pending", "b": "failed"}

@@ -203,6 +203,8 @@ def test_a_review_that_was_passed_over_is_not_passed_over_when_its_task_is_done(
     assert said.code == 0, said.all
     assert ground.history() == usual_history([1, 2, 3])
     assert ground.tidy()
+    listed = ground.weft("plan", "status", str(ground.plan), *ground.where(), "--json")
+    assert [task["status"] for task in json.loads(listed.out)["tasks"]] == ["done"] * 3
 
 
 def test_an_edited_task_is_refused_by_name_and_a_new_one_just_runs(make: Make) -> None:

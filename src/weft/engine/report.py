@@ -62,6 +62,8 @@ class Report:
         """What a fallback took care of, by the path of its node: errors again if the fallback fails."""
         self._forgettable: deque[str] = deque()
         self._forgotten: Counter[str] = Counter()
+        self._away: dict[str, tuple[NodeResult, tuple[ErrorData, int] | None]] = {}
+        """What the document does not have now: other tasks of a plan were chosen, or a node was taken out."""
         self._rolled_back: list[str] = []
         self._not_rolled_back: list[str] = []
         self._rollback_began = False
@@ -138,8 +140,7 @@ class Report:
         self.out_of_time = ""
         if event.plan:
             self._plan(event.plan)
-            for path in [p for p in self.nodes if any(part not in self._labels for part in node_paths(p))]:
-                self._forget(path)
+            self._take_away()
         for path, node in self.nodes.items() if event.changed else ():
             reason = next((event.changed[part] for part in node_paths(path) if part in event.changed), None)
             if reason is not None:
@@ -151,11 +152,20 @@ class Report:
         if event.timeout:
             self.out_of_time = event.reason
 
-    def _forget(self, path: str) -> None:
-        """The document does not have it any more."""
-        del self.nodes[path]
-        self.errors.pop(path, None)
-        self.questions.pop(path, None)
+    def _take_away(self) -> None:
+        """What the document does not have any more is not shown; what it has again is as it was."""
+        for path in [p for p in self._away if self._is_planned(p)]:
+            node, error = self._away.pop(path)
+            self.nodes[path] = node
+            self._set(path, node, node.status)
+            if error is not None:
+                self.errors[path] = error
+        for path in [p for p in self.nodes if not self._is_planned(p)]:
+            self._away[path] = self.nodes.pop(path), self.errors.pop(path, None)
+            self.questions.pop(path, None)
+
+    def _is_planned(self, path: str) -> bool:
+        return all(part in self._labels for part in node_paths(path))
 
     def _plan(self, plan: tuple[events.NodePlan, ...]) -> None:
         self._labels = {node.id: node.label for node in plan}
