@@ -285,6 +285,11 @@ def test_two_runs_at_once_are_one_run_and_an_exit_code(make: Make) -> None:
     second = ground.run()
     assert (second.code, second.out) == (75, "")
     assert "another plan runs on this repository: process " in second.err
+    beside = ground.folder / "beside"
+    ground.git("worktree", "add", "-q", str(beside), "HEAD")  # another state, another tree, the same repository
+    elsewhere = ground.weft("plan", "run", str(ground.plan), "--repo", str(beside), "--config", str(ground.config))
+    assert (elsewhere.code, elsewhere.out) == (75, "")
+    ground.git("worktree", "remove", "--force", str(beside))
     status = ground.weft("plan", "status", str(ground.plan), *ground.where())
     assert "task 1  running: execute" in status.out
     reset = ground.weft("plan", "reset", str(ground.plan), *ground.where(), "--yes")

@@ -39,6 +39,7 @@ from weft.values import digest
 if TYPE_CHECKING:
     from weft.engine.sitting import Sitting
     from weft.journal.base import Journal, Store
+    from weft.journal.lock import OwnerLock
     from weft.runtimes.git import Repository
 
 TAKE_OVER = "wait for it, or end it with `weft plan run --take-over`"
@@ -50,11 +51,9 @@ def run(request: PlanRequest, *, audience: Audience = NOBODY) -> PlanOutcome:
     """Run a plan, or go on with it. Raises WeftError for what is wrong before an agent starts; OwnedError when another
     process runs a plan on this repository.
     """
-    from weft.journal.lock import own
-
     ready = prepare(request)
     store = store_of(ready.state)
-    lock = _owned(own, ready.state, take_over=request.take_over)
+    lock = _owned(ready.repo, take_over=request.take_over)
     try:
         run_id, _, begin, sitting = _begin(ready, request, store, audience)
         if sitting is None:
@@ -73,9 +72,15 @@ def store_of(state: Path) -> Store:
     return SqliteStore(state, weft=weft.__version__)
 
 
-def _owned(own: Callable[..., Any], state: Path, *, take_over: bool) -> Any:
+def _owned(repo: Path, *, take_over: bool) -> OwnerLock:
+    """Own the repository with all its work trees, wherever plans keep their state: refs and hooks are shared."""
+    from weft.journal.lock import own
+    from weft.runtimes.git import discover
+
+    folder = Path(discover(repo).common, "weft")
+    folder.mkdir(exist_ok=True)
     try:
-        return own(state, "plan", take_over=take_over)
+        return own(folder, "plan", take_over=take_over)
     except OwnedError as error:
         message = f"another plan runs on this repository: {error.owner or error.message}"
         raise OwnedError(message, error.owner, hint=TAKE_OVER) from None
