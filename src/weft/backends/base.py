@@ -14,11 +14,12 @@ Nothing in here decides: no retry, no timeout, no limit. A deadline is the cance
 place turns that into an end of the work, as far as the table says, before it raises CancelledError.
 
 What fails in a place is raised as it is by loop and thread (the exception of the function) and as AttemptError by
-process. `interrupted` and `is_retryable` are what all of them agree on.
+process. `interrupted`, `end_fork` and `is_retryable` are what they agree on.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -97,6 +98,16 @@ def interrupted(error: BaseException) -> AttemptError:
     words = said(error)
     told = f"{name}: {words}" if words else name
     return AttemptError(f"the function tried to end the program ({told})", type=name)
+
+
+def end_fork(engine: int) -> None:
+    """A function has forked, and its child comes back from it, too: it ends here, for the run is its parent's.
+
+    `engine` is the process id of the engine. Else both would work on the run, and write to one journal.
+    """
+    if os.getpid() != engine:
+        os.write(2, b"weft: a task has forked and its child came back: it ends here (let it end with os._exit)\n")
+        os._exit(70)
 
 
 def is_retryable(names: Iterable[str]) -> bool:

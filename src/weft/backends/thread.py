@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import threading
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from weft.backends.base import interrupted
+from weft.backends.base import end_fork, interrupted
 from weft.errors import AttemptError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class ThreadPool:
         self._threads = 0
         self._idle = 0  # threads that are started and run no call
         self._closed = False
+        self._process = os.getpid()
         self.abandoned = 0
         """Calls whose caller went away while they ran; their results were or will be dropped."""
 
@@ -115,6 +117,7 @@ class ThreadPool:
                 error = problem
             except BaseException as problem:
                 error = interrupted(problem)
+            end_fork(self._process)
             with self._ready:
                 call.running = False
                 leave = call.abandoned

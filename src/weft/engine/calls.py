@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from weft import values
-from weft.backends.base import Reference, interrupted
+from weft.backends.base import Reference, end_fork, interrupted
 from weft.engine.context import TaskContext
 from weft.engine.scope import Scope
 from weft.errors import InternalError, Skip, TaskBlocked, ValidationError
@@ -77,6 +77,8 @@ async def call_function(engine: Executor, call: Call) -> Any:
         raise
     except BaseException as error:  # asyncio would end the whole loop, or the task without a word (pytest.fail)
         raise interrupted(error) from error
+    finally:
+        end_fork(engine.process)
     if type(answer) in _PLAIN and call.used is None:
         return answer
     return _meaning(engine, call, answer)

@@ -20,6 +20,7 @@ live in awaits that no table can show, no replay can repeat and no test can reac
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -88,6 +89,7 @@ class Executor:
         self.abandoned = 0
         """Attempts that were stopped and go on in the loop all the same."""
         self.loop = asyncio.get_running_loop()
+        self.process = os.getpid()
         self._committer = committer
         self._tell = tell
         self._running: dict[str, Attempt] = {}
