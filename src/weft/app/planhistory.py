@@ -11,7 +11,7 @@ other settings), somebody else would find it there: then it is taken out before 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -59,6 +59,10 @@ class History(msgspec.Struct):
     def done(self) -> set[int]:
         """The tasks of which nothing is missing."""
         return {n for n in self.digests if f"task-{n}" in self.well and f"review-{n}" in self.well}
+
+    def gone(self, is_there: Callable[[str, str], bool]) -> set[str]:
+        """Those whose work tree is not there any more."""
+        return {head for head, place in self.trees.items() if not is_there(*place)}
 
 
 def history_of(journal: Journal | JournalReader) -> History:

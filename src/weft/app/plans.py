@@ -37,6 +37,7 @@ from weft.graph.work import Program
 from weft.values import digest
 
 if TYPE_CHECKING:
+    from weft.engine.facts import Facts
     from weft.engine.sitting import Sitting
     from weft.journal.base import Journal, Store
     from weft.journal.lock import OwnerLock
@@ -230,7 +231,6 @@ def _resumed(
 ) -> tuple[str, Program, Callable[[], Any], Sitting | None] | None:
     """What goes on with a run; None when it was cancelled, so that a new one begins."""
     from weft.engine.facts import Facts
-    from weft.engine.sitting import node_plan
 
     run_id = journal.run_id
     history = history_of(journal)
@@ -250,37 +250,48 @@ def _resumed(
         return run_id, program, lambda: None, None
     if facts.finished in ("", "waiting"):
         _refuse_other_branch(ready, history.branch)
-    gone = {
-        head
-        for head, (path, gitdir) in history.trees.items()
-        if not (Path(path).is_dir() and Path(gitdir, "HEAD").is_file())
-    }
-    anew = begins_anew(history, parts_of(ready.tasks, ready.config), gone)
+    anew = begins_anew(history, parts_of(ready.tasks, ready.config), history.gone(_is_tree))
     changed |= {path: why for path, why in anew.paths.items() if path.partition("/")[0] not in changed}
     keeps = request.allow_dirty or not ready.config["commit"]
     if facts.finished not in ("", "waiting"):  # what waits has its work in the tree
         _refuse_unready(ready, allow_dirty=keeps)
     elif anew.base is not None and not keeps:
         _put_back(ready, anew.base, ready.state / PLANS / run_id / f"{history.owner}-{journal.epoch}-left.patch")
-    now = {path for _, path, _ in walk_paths(program.graph)}
+    resumed = _turned(ready, journal, facts, program, changed, edited=_paths_of(program) != history.ids)
+    sitting = _sitting(program, journal, _options(ready), audience)
+    return run_id, program, lambda: sitting.resume(facts, resumed), sitting
+
+
+def _is_tree(path: str, gitdir: str) -> bool:
+    """Whether a work tree is where it was made."""
+    return Path(path).is_dir() and Path(gitdir, "HEAD").is_file()
+
+
+def _paths_of(program: Program) -> set[str]:
+    return {path for _, path, _ in walk_paths(program.graph)}
+
+
+def _turned(
+    ready: Ready, journal: Journal, facts: Facts, program: Program, changed: dict[str, str], *, edited: bool
+) -> events.RunResumed:
+    """The facts, seen from where the run goes on with `changed` put aside, and the event that says so."""
+    from weft.engine.sitting import node_plan
+
     stamp = digest([program.digest, journal.epoch]) if changed else program.digest  # what is put aside is an edit
-    edited = now != history.ids or stamp != facts.digest
+    edited = edited or stamp != facts.digest
     facts.turn()
     if edited:
         facts.edit(stamp, changed)
     if facts.edited:
         facts.number(journal.read())
-    plan = node_plan(program.graph, digests=True) if edited else ()
-    resumed = events.RunResumed(
+    return events.RunResumed(
         at=time.time(),
         epoch=journal.epoch,
         changed=changed,
         document_digest=stamp,
         settings=_facts(ready),
-        plan=plan,
+        plan=node_plan(program.graph, digests=True) if edited else (),
     )
-    sitting = _sitting(program, journal, _options(ready), audience)
-    return run_id, program, lambda: sitting.resume(facts, resumed), sitting
 
 
 def _edited(ready: Ready, known: Mapping[int, str]) -> tuple[dict[str, str], list[str]]:
