@@ -37,7 +37,7 @@ check: $(READY)
 # The long proofs: kills, power cuts, full disks, fuzzing at full count. See docs/proofs.md.
 torture: $(READY)
 	WEFT_TIMED=1 $(BIN)/python -m pytest -q tests -m torture --durations=20
-	WEFT_TIMED=1 WEFT_FUZZ_SCALE=34 $(BIN)/python -m pytest -q tests -m "not torture" -k "fuzz or bounds or regex" --durations=10
+	WEFT_TIMED=1 WEFT_FUZZ_SCALE=34 $(BIN)/python -m pytest -q tests -m "not torture" -k "fuzz or bounds or regex or redaction or hazards or globs" --durations=10
 
 # Figures, as ratios to a baseline in the same process.
 bench: $(READY)

@@ -213,3 +213,19 @@ def test_the_marks_are_found_where_something_lives() -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_what_the_next_agent_may_do_is_changed_by_no_agent_unless_its_task_says_so(make: Make) -> None:
+    steer = [["write", ".mcp.json", "{}"], *FINE]
+    ground = make({"execute:1": steer, "execute:2": steer, "execute:3": steer})
+    (ground.repo / ".gitignore").write_text(".mcp.json\n")
+    ground.git("add", ".gitignore")
+    ground.git("commit", "-q", "-m", "ignore")
+    ground.write("1 2p 3p", {3: "writes: .mcp.json, task-3.txt\n\nMake the file of Task 3."})
+    ground.settle(reviewer=None, continue_with_remaining_tasks=True)
+    said = ground.run()
+    assert said.code == 2, said.all
+    tasks = ground.summary()["tasks"]
+    assert [[e["type"] for e in task["errors"]] for task in tasks] == [["SteeringWrite"], ["SteeringWrite"], []]
+    assert "what tells agents and editors what to run: .mcp.json" in said.all
+    assert not (ground.repo / ".mcp.json").exists()

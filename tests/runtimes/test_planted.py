@@ -16,7 +16,6 @@ from weft.runtimes.planted import (
     guard,
     planted,
     restore,
-    steering_files,
 )
 
 pytestmark = pytest.mark.anyio
@@ -122,17 +121,3 @@ async def test_what_was_done_outside_of_the_work_tree_is_named(sandbox: Sandbox)
     assert found.files == ("a.txt", "c.txt", "new.txt")
     assert found.refs == ("HEAD", "refs/heads/doomed", "refs/heads/elsewhere", "refs/tags/made")
     assert found.plants == (Plant("config", "changed", ("core.editor",)),)
-
-
-def test_files_that_steer_agents_are_listed_with_their_digests(tmp_path: Path) -> None:
-    (tmp_path / ".claude").mkdir()
-    (tmp_path / ".claude/settings.json").write_text("{}")
-    (tmp_path / ".cursor/rules").mkdir(parents=True)
-    (tmp_path / ".cursor/rules/a.mdc").write_text("a")
-    (tmp_path / ".mcp.json").symlink_to("/nowhere")
-    (tmp_path / "README.md").write_text("x")
-    first = steering_files(tmp_path)
-    assert sorted(first) == [".claude/settings.json", ".cursor/rules/a.mdc", ".mcp.json"]
-    (tmp_path / ".claude/settings.json").write_text('{"hooks": {}}')
-    second = steering_files(tmp_path)
-    assert [name for name in first if first[name] != second[name]] == [".claude/settings.json"]

@@ -36,11 +36,6 @@ MAX_KEPT = 1 << 20
 _FIXED = ("config", "config.worktree", "commondir", "info/attributes", "info/exclude", "info/grafts")
 _PER_TREE = ("commondir", "config.worktree")
 _FREE = re.compile(r"branch\..+\.(remote|merge|rebase|description|pushremote|vscode-merge-base)\Z|user\.(name|email)\Z")
-_STEERING = (
-    ".claude/settings.json", ".claude/settings.local.json", ".claude/hooks", ".mcp.json", ".cursor", ".codex",
-    ".gemini",
-    ".aider.conf.yml", ".vscode/settings.json", ".vscode/tasks.json", ".envrc", "AGENTS.md", "CLAUDE.md", "GEMINI.md",
-)  # fmt: skip
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -99,7 +94,7 @@ def guard(place: Place) -> Guarded:
     common = Path(place.common)
     kept = {}
     for name in _guarded_names(common):
-        file = _keep(common / name)
+        file = keep(common / name)
         if file is not None:
             kept[name] = file
     return Guarded(place.common, kept)
@@ -157,7 +152,7 @@ def restore(before: Guarded, plants: tuple[Plant, ...]) -> tuple[Plant, ...]:
     left = []
     for plant in plants:
         try:
-            _put_back(common / plant.file, before.files.get(plant.file))
+            put_back(common / plant.file, before.files.get(plant.file))
         except OSError:
             left.append(plant)
     return tuple(left)
@@ -180,23 +175,6 @@ async def changed_outside(repository: Repository, before: Footprint, *, own: tup
     return Outside(tuple(sorted(files)), tuple(sorted(refs)), await planted(repository, before.guarded))
 
 
-def steering_files(folder: Path) -> dict[str, str]:
-    """Files in a repository that tell agents and editors what to run or may do, with the sha256 (hex) of each.
-
-    They come with the repository, from whoever wrote there: one that was not agreed to must not decide what an agent
-    may. Folders are listed file by file. Blocking.
-    """
-    found = {}
-    for name in _STEERING:
-        path = folder / name
-        files = sorted(path.rglob("*")) if path.is_dir() and not path.is_symlink() else [path]
-        for file in files:
-            kept = None if file.is_dir() and not file.is_symlink() else _keep(file)
-            if kept is not None:
-                found[file.relative_to(folder).as_posix()] = kept.digest
-    return found
-
-
 def _guarded_names(common: Path) -> Iterator[str]:
     yield from _FIXED
     for folder in ("hooks", "modules"):
@@ -209,7 +187,8 @@ def _guarded_names(common: Path) -> Iterator[str]:
             yield from (f"worktrees/{admin.name}/{name}" for name in _PER_TREE)
 
 
-def _keep(path: Path) -> Kept | None:
+def keep(path: Path) -> Kept | None:
+    """A file as it is; None where there is none. Waits for no pipe. Blocking."""
     try:
         found = path.lstat()
         if stat.S_ISLNK(found.st_mode):
@@ -231,7 +210,8 @@ def _keep(path: Path) -> Kept | None:
     return Kept(digest.hexdigest(), stat.S_IMODE(found.st_mode), head if whole else None)
 
 
-def _put_back(path: Path, old: Kept | None) -> None:
+def put_back(path: Path, old: Kept | None) -> None:
+    """Make it what it was, whole or not at all. Raises OSError. Blocking."""
     if old is None:
         path.unlink(missing_ok=True)
         return

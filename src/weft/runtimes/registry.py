@@ -55,7 +55,7 @@ _BUILT_IN: dict[str, str] = {
 _OF_PLANS: dict[str, str] = {
     "plan:head": "weft.runtimes.planned:Head",
     "plan:tree": "weft.runtimes.planned:NewTree",
-    "plan:agent": "weft.runtimes.planned:Agent",
+    "plan:agent": "weft.runtimes.planagent:Agent",
     "plan:commit": "weft.runtimes.planned:Commit",
     "plan:fold": "weft.runtimes.planned:Fold",
     "plan:review": "weft.runtimes.planned:Review",
