@@ -291,6 +291,14 @@ def test_a_lost_attempt_is_repeated_under_its_number_and_says_why() -> None:
     assert (start.attempt, start.reason) == (1, "resumed: outcome unknown")  # type: ignore[attr-defined]
 
 
+def test_an_attempt_that_was_lost_while_it_was_being_cancelled_ends_as_if_it_had_not_been_lost() -> None:
+    g = graph("p", p=parallel("a", "b", wait=1))
+    starts = [events.AttemptStarted(path=path) for path in ("a", "b")]
+    s = replayed(g, [events.RunStarted(run="r", workflow="w"), *starts, events.AttemptSucceeded(path="a")])
+    ends = [c.event for c in s.recover() if isinstance(getattr(c, "event", None), events.AttemptFailed)]  # type: ignore
+    assert [(e.path, e.error.type, e.error.message) for e in ends] == [("b", "Cancelled", "p has what it waits for")]
+
+
 def test_a_lost_once_attempt_asks_a_person() -> None:
     g = graph("a", a={"effect": "once"})
     s = replayed(g, [events.RunStarted(run="r", workflow="w"), events.AttemptStarted(path="a")])

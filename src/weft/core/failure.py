@@ -174,6 +174,7 @@ def _stop_leaf(s: Lifecycle, instance: Instance, why: str, level: Stop) -> None:
             note_start(s, instance)
             if level >= Stop.CANCEL and not instance.cancelling:
                 instance.cancelling = True
+                instance.why = why
                 s.out.append(commands.CancelAttempt(instance, why))
         case Status.WAITING if level >= Stop.FORGO:
             s.cancel(instance)

@@ -171,11 +171,11 @@ def _take_up(s: Lifecycle, instance: Instance) -> None:
 
 
 def _end_lost(s: Lifecycle, instance: Instance) -> None:
-    """An attempt that was lost and must not be repeated."""
+    """An attempt that was lost and must not be repeated: one that was being cancelled ends as that."""
     s.settle(instance, None)
     if instance.node.effect == "once" and instance.frame.stopped < Stop.FORGO:
         failure.wait_for_decision(s, instance, "the engine went away before it ended")
         return
-    error = ErrorData(failure.CANCELLED, "the engine went away while it was being cancelled")
+    error = ErrorData(failure.CANCELLED, instance.why)
     s.record(events.AttemptFailed(path=instance.path, attempt=instance.attempt, error=error))
     s.cancel(instance)

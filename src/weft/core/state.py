@@ -111,6 +111,8 @@ class Instance(msgspec.Struct, eq=False):
     noted: int = 0
     """The last attempt whose start is on record."""
     cancelling: bool = False
+    why: str = ""
+    """Why it is being cancelled."""
     holding: bool = False
     """It holds a slot (and the limits of its node)."""
     timer: bool = False
