@@ -380,7 +380,7 @@ def test_accepted_changes_run_exactly_what_changed_and_what_depends_on_it(tmp_pa
     with pytest.raises(weft.ChangedError) as raised:
         weft.resume_sync("last", versions(20, notes), journal=tmp_path)
     assert str(raised.value) == (
-        "these are not the tasks that ran: ~ b (task): its code is different;   and what depends on that: c, end"
+        "these are not the tasks that ran: ~ b (task): its code is different; and what depends on that: c, end"
     )
     ended = weft.resume_sync("last", versions(20, notes), journal=tmp_path, accept_changes=True)
     assert ended["end"].output == 21

@@ -321,7 +321,8 @@ def _changes(journal: Journal, program: Program, *, accept: bool) -> dict[str, s
         hint = "accept_changes=True runs what changed and what depends on it again; or restore the code"
         if python and python != ran_on:
             hint = f"the run began with Python {python}, this is {ran_on}, which compiles to other code; {hint}"
-        raise ChangedError("these are not the tasks that ran: " + "; ".join(lines), lines, hint=hint)
+        told = "; ".join(line.strip() for line in lines)
+        raise ChangedError(f"these are not the tasks that ran: {told}", lines, hint=hint)
     return changed
 
 

@@ -359,10 +359,6 @@ class Executor:
         """Unix time at which this attempt began first, also when that was before a crash."""
         return self._started_at.get(instance.path)
 
-    def remember_start(self, event: events.AttemptStarted) -> None:
-        """A replay met a start."""
-        self._started_at[event.path] = event.at
-
     def runtime(self, kind: str) -> Any:
         """The runtime of a node kind, one for the whole run."""
         runtime = self._runtimes.get(kind)
