@@ -18,6 +18,7 @@ from weft.runtimes.worktrees import (
     add_worktree,
     list_worktrees,
     release_locks,
+    remove_branch,
     remove_worktree,
     reset_worktree,
     save_patch,
@@ -266,3 +267,18 @@ async def test_where_processes_cannot_be_looked_at_a_lock_stays(
     with pytest.raises(GitError, match="is held by a process that cannot be looked for on this system"):
         release_locks(sandbox.repository, sandbox.repository.tree)
     assert lock.exists()
+
+
+async def test_a_branch_goes_in_spite_of_locks_that_a_killed_git_has_left(sandbox: Sandbox) -> None:
+    base = sandbox.commit()
+    locks = [sandbox.top / ".git/packed-refs.lock", sandbox.top / ".git/refs/heads/weft/r1/task-1.lock"]
+    sandbox.git("branch", "weft/r1/task-1", base)
+    for lock in locks:
+        lock.touch()
+    with locks[0].open():  # somebody holds it
+        assert not await remove_branch(sandbox.repository, "weft/r1/task-1", base)
+        assert branches_of(sandbox, "weft/") == {"weft/r1/task-1": base}
+        assert [lock.exists() for lock in locks] == [True, False]
+    assert await remove_branch(sandbox.repository, "weft/r1/task-1", base)
+    assert branches_of(sandbox, "weft/") == {}
+    assert not locks[0].exists()

@@ -103,7 +103,13 @@ class NewTree:
     async def run(self, ctx: AttemptContext, settings: Mapping[str, Any], given: object) -> object:
         """`{branch, base, path, gitdir, before}`. One that an interrupted attempt has made is taken over, as new."""
         from weft.runtimes.gitstate import commit_of
-        from weft.runtimes.worktrees import add_worktree, list_worktrees, remove_worktree, reset_worktree
+        from weft.runtimes.worktrees import (
+            add_worktree,
+            list_worktrees,
+            remove_branch,
+            remove_worktree,
+            reset_worktree,
+        )
 
         repository = await repository_of(ctx, settings)
         base, branch, path = settings["base"], settings["branch"], Path(settings["path"])
@@ -115,7 +121,7 @@ class NewTree:
             await reset_worktree(repository, tree, base)
         else:
             if await commit_of(repository, branch) == base and not there:  # made just before the end came
-                await repository.call("branch", "-D", "--", branch)
+                await remove_branch(repository, branch, base)
             tree = await add_worktree(repository, path, branch, base)
         return {"branch": branch, "base": base, "path": tree.path, "gitdir": tree.gitdir, "before": None}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -88,12 +89,28 @@ async def remove_worktree(repository: Repository, tree: Tree, *, tip: str | None
 
 
 async def remove_branch(repository: Repository, branch: str, tip: str) -> bool:
-    """Delete a branch that is at the commit `tip`; whether it went. Another one stays."""
+    """Delete a branch that is at the commit `tip`; whether it went. Another one stays.
+
+    Git takes two locks for it, one of them for all refs: those that a killed git has left are taken away.
+    """
+    import asyncio
+
+    call = ("update-ref", "-d", f"refs/heads/{checked_branch(branch)}", checked_commit(tip))
+    common = Path(repository.place.common)
     async with repository.lock:
-        code, _, _ = await repository.result(
-            "update-ref", "-d", f"refs/heads/{checked_branch(branch)}", checked_commit(tip)
-        )
+        code, _, _ = await repository.result(*call)
+        locks = [common / "packed-refs.lock", common / "refs/heads" / f"{branch}.lock"]
+        if code and await asyncio.to_thread(_release, repository, locks):
+            code, _, _ = await repository.result(*call)
     return not code
+
+
+def _release(repository: Repository, locks: Sequence[Path]) -> bool:
+    """Take away the locks that nobody holds; whether there was one."""
+    dead = [lock for lock in locks if os.path.lexists(lock) and _holder(repository, lock) is None]
+    for lock in dead:
+        lock.unlink(missing_ok=True)
+    return bool(dead)
 
 
 def list_worktrees(repository: Repository, branches: str = "weft/", folder: Path | None = None) -> tuple[Tree, ...]:
