@@ -311,7 +311,9 @@ def test_what_runs_after_the_end_runs_after_an_interruption_too(make: Make) -> N
     process = ground.start_run()
     until(lambda: "execute:1:start" in boundaries(ground))
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)  # the second signal is the one that stops what runs
+    assert process.stderr is not None
+    while b"leaving" not in process.stderr.readline():  # the second signal is the one that stops what runs
+        assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -13,6 +13,7 @@ import pytest
 import weft
 from weft.event_types import CancelRequested
 from weft.testing import FakeClock
+from workflow.stubborn import never_ending
 
 
 def steps(log: list[str]) -> weft.Workflow:
@@ -228,13 +229,7 @@ def test_a_caller_that_is_cancelled_does_not_wait_for_ever_for_what_does_not_end
     flow = weft.Workflow("test")
     free: list[bool] = []
 
-    @flow.task
-    async def stubborn() -> None:
-        while not free:
-            try:
-                await asyncio.sleep(1)
-            except asyncio.CancelledError:
-                continue
+    flow.add_task(never_ending(free))
 
     async def main() -> None:
         with pytest.raises(TimeoutError):

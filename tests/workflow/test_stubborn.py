@@ -10,6 +10,7 @@ import pytest
 
 import weft
 from weft.testing import FakeClock
+from workflow.stubborn import never_ending
 from workflow.test_failures import flow_of, raises, virtual
 
 
@@ -65,13 +66,7 @@ def test_a_task_that_never_ends_does_not_hold_the_cancellation_of_its_run() -> N
     flow = flow_of(raises, on_failure="cancel")
     free: list[bool] = []
 
-    @flow.task
-    async def stubborn() -> None:
-        while not free:
-            try:
-                await asyncio.sleep(1)
-            except asyncio.CancelledError:
-                continue
+    flow.add_task(never_ending(free))
 
     async def main() -> weft.RunResult:
         result = await asyncio.wait_for(flow.execute(), 500)
@@ -106,13 +101,7 @@ def test_a_task_that_never_ends_does_not_hold_the_run() -> None:
     flow = weft.Workflow("test")
     free = []
 
-    @flow.task(timeout=5)
-    async def stubborn() -> None:
-        while not free:
-            try:
-                await asyncio.sleep(1)
-            except asyncio.CancelledError:
-                continue
+    flow.add_task(never_ending(free), timeout=5)
 
     @flow.task
     async def beside() -> str:

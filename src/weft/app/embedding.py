@@ -15,8 +15,8 @@ import msgspec
 
 from weft import event_types as events
 from weft import values
-from weft.app.documents import keep, kept_files, program_of, show_as_running
-from weft.app.resuming import changes_of_document, facts_of, turned
+from weft.app.documents import kept_files, program_of
+from weft.app.resuming import changes_of_document, facts_of, show_change, turned
 from weft.app.running import end_children, leave_behind, weights_of
 from weft.app.stores import Place as Place
 from weft.app.stores import first_event, store_at
@@ -338,8 +338,7 @@ def _document_resumption(
     given = given_before(first, loaded, project.find(Path(str(first.document))))
     sitting, facts, resumed = _turned(store, journal, facts, program, given, how, changed)
     if changed is not None:
-        keep(journal.folder, program)
-        sitting.listen(lambda event: show_as_running(journal.folder, program, event))
+        show_change(sitting, journal, program)
     return sitting, facts, resumed
 
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from weft import event_types as events
-from weft.app.documents import load_source, that_ran
+from weft.app.documents import keep, load_source, show_as_running, that_ran
 from weft.errors import ChangedError, NotResumableError
 from weft.fronts.flow import Loaded, compare
 from weft.graph.work import Program
 
 if TYPE_CHECKING:
     from weft.engine.facts import Facts
+    from weft.engine.sitting import Sitting
     from weft.journal.base import Journal
 
 
@@ -76,3 +77,9 @@ def turned(
         settings=dict(settings),
         plan=() if changed is None else node_plan(program.graph, digests=program.document is None),
     )
+
+
+def show_change(sitting: Sitting, journal: Journal, program: Program) -> None:
+    """Whoever looks at the run reads the document that it runs from here on."""
+    keep(journal.folder, program)
+    sitting.listen(lambda event: show_as_running(journal.folder, program, event))

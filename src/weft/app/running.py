@@ -16,10 +16,10 @@ import msgspec
 
 from weft import event_types as events
 from weft.app import project
-from weft.app.documents import keep, kept_files, load, program_of, show_as_running
+from weft.app.documents import kept_files, load, program_of
 from weft.app.given import arguments_of, given_before
 from weft.app.project import Project
-from weft.app.resuming import changes_of_document, facts_of, turned
+from weft.app.resuming import changes_of_document, facts_of, show_change, turned
 from weft.app.stores import first_event, locate, store_of
 from weft.errors import InputError, NotResumableError
 from weft.fronts.flow import Loaded
@@ -183,8 +183,7 @@ def resumption(
     resumed = turned(journal, facts, program, changed, _facts_of_this_sitting(options, program, place))
     sitting = _sitting(program, given, journal, options, store, audience)
     if changed is not None:
-        keep(journal.folder, program)
-        sitting.listen(lambda event: show_as_running(journal.folder, program, event))
+        show_change(sitting, journal, program)
     return sitting, facts, resumed
 
 
