@@ -73,7 +73,11 @@ def run(
     no_progress: bool,
     **given: Any,
 ) -> int:
-    """Run PLAN, or go on with it."""
+    """Run PLAN, or go on with it.
+
+    Exit codes: 0 everything is done, 1 something failed, 2 finished with issues, 3 too many failures in a row, 4 the
+    budget is used up, 75 another plan runs on this repository.
+    """
     from weft.app import plans
     from weft.cli.running import SWITCH, audience_of
 
